@@ -1,0 +1,56 @@
+# One command per intent; `make` alone lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+UV     := $(BIN)/uv
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test check fix bench migrate lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv from the hashed lock
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ciosync needs Python 3.11 or newer; try: make setup PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked packages into $(VENV) (once; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## run everything on this machine: Postgres, Valkey, a stand-in Customer.io, worker, beat, API (ARGS="--no-serve")
+	@$(BIN)/ciosync demo $(ARGS)
+
+dev: $(STAMP) ## the same processes as the demo with your .env, restarted when the code changes
+	@$(BIN)/ciosync dev $(ARGS)
+
+test: $(STAMP) ## all tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import contracts, spelling, compose file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tests.rules.compose_schema docker-compose.yml
+
+fix: $(STAMP) ## format and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## side-by-side benchmarks: a table, and JSON in benchmarks/results
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+migrate: $(STAMP) ## bring DATABASE_URL to the newest schema
+	@$(BIN)/ciosync db upgrade
+
+lock: $(STAMP) ## make requirements/*.txt anew from pyproject.toml (needs uv on PATH)
+	@requirements/lock
+
+clean: ## delete .venv, the demo's data and the caches
+	@rm -rf $(VENV) .state build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
