@@ -1,0 +1,60 @@
+"""What became of one delivery: three small values that one `match` in `delivery.py` records."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+
+class ErrorType(StrEnum):
+    """The four kinds of failure that jobs and attempts store (row A7)."""
+
+    RATE_LIMIT = "rate_limit"
+    SERVER_ERROR = "server_error"
+    NETWORK = "network"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Customer.io accepted the job's operations, or mock mode stood in for it."""
+
+    http_status: int | None = None
+    mock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """The failure may pass: rate limit, server error or network.
+
+    `code` is a stable word for the cause (`http_503`, `timeout`), `detail` a text that is safe to show, and
+    `retry_after` what a 429 asked for (already clamped), if it did.
+    """
+
+    error_type: ErrorType
+    code: str
+    detail: str
+    http_status: int | None = None
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The failure is final: the same request would be refused again."""
+
+    code: str
+    detail: str
+    http_status: int | None = None
+    error_type: ErrorType = ErrorType.OTHER
+
+
+Outcome = Delivered | RetryLater | Rejected
+
+UNAUTHORIZED: Final = "http_401"
+"""The code of a 401: the credentials are at fault, not the job, so its job is revived when they work again."""
+
+INITIAL_FAILED: Final = "initial_failed"
+"""The code of an enriched job that was not sent because its signup's initial job has failed for good."""
+
+WORKER_LOST: Final = "worker_lost"
+"""The code of an attempt whose worker died or hung until the claim was taken back."""

@@ -1,0 +1,43 @@
+"""What may be shown. Logs, stored error texts, the CLI, the API and the pages all use this one redactor (rule 11)."""
+
+import re
+from typing import Final
+
+ADDRESS: Final = re.compile(r"([^\s@\"'<>(),;:\\\[\]]{1,64})@([^\s@\"'<>(),;:\\\[\]]{1,255})")
+CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+@")
+AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+SHOWN_TEXT: Final = 500
+
+
+def mask_email(email: str) -> str:
+    """Return an e-mail address of which the first letters of both sides and the top domain can be read: `a•••@ex•••.com`."""
+    local, _, domain = email.rpartition("@")
+    name, dot, top = domain.rpartition(".")
+    return f"{local[:1]}•••@{(name or top)[:2]}•••{dot + top if name else ''}"
+
+
+def mask_secret(secret: str) -> str:
+    """Return a secret by its ends and length, `abcd…9f (40 chars)`; a short one not at all."""
+    if len(secret) < 16:  # noqa: PLR2004 - six shown characters of fewer would give too much away
+        return f"•••• ({len(secret)} chars)"
+    return f"{secret[:4]}…{secret[-2:]} ({len(secret)} chars)"
+
+
+def redact(text: str, *secrets: str, limit: int = SHOWN_TEXT) -> str:
+    """Return `text` as one line of at most `limit` characters, without addresses, credentials or the given secrets.
+
+    Redacting twice changes nothing more.
+    """
+    line = CONTROL.sub(" ", text).strip()
+    for secret in filter(None, secrets):
+        line = line.replace(secret, "••••")
+    line = CREDENTIALS_IN_URL.sub("••••@", line)
+    line = AUTHORIZATION.sub(r"\1 ••••", line)
+    line = ADDRESS.sub(_masked, line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _masked(match: re.Match[str]) -> str:
+    whole = match.group()
+    return whole if "•" in whole else mask_email(whole)
