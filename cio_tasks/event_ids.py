@@ -1,7 +1,7 @@
 """The id that lets Customer.io drop a repeated event.
 
-Customer.io ignores an event whose `id`, a ULID, it has seen before (Track API, events: `id`). The time inside the ULID is
-not used, so an id derived from our own row serves: every attempt of the same event carries the same one.
+Customer.io ignores an event whose `id`, a ULID, it has seen before (Track API, events: `id`). The time inside the ULID
+is not used, so an id derived from our own row serves: every attempt of the same event carries the same one.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ ULID_LENGTH: Final = 26
 
 
 def event_id(*, signup_id: UUID, phase: Phase, event: str, version: int) -> str:
-    """Return the ULID-shaped id of an event: a pure function of the signup, the phase, the event's name and the version.
+    """Return the ULID-shaped id of an event: a pure function of signup, phase, the event's name and the version.
 
     `version` counts the confirmed corrections of the payload, so that a correction is a new event.
     """

@@ -1,4 +1,4 @@
-"""What became of one delivery: three small values that one `match` in `delivery.py` records."""
+"""What became of one delivery: four small values that one `match` in `delivery.py` records."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,10 +48,23 @@ class Rejected:
     error_type: ErrorType = ErrorType.OTHER
 
 
-Outcome = Delivered | RetryLater | Rejected
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Nothing was spent: the worker stops, our own pace is used up, or a probe found the outage still on."""
+
+    code: str
+    detail: str
+
+
+Outcome = Delivered | RetryLater | Rejected | Deferred
 
 UNAUTHORIZED: Final = "http_401"
 """The code of a 401: the credentials are at fault, not the job, so its job is revived when they work again."""
+
+REDIRECTED: Final = "redirected"
+"""The code of a 3xx: the region or the address is at fault. We never follow, since a redirected POST becomes a GET."""
+
+CREDENTIALS_AT_FAULT: Final = frozenset({UNAUTHORIZED, REDIRECTED})
 
 INITIAL_FAILED: Final = "initial_failed"
 """The code of an enriched job that was not sent because its signup's initial job has failed for good."""

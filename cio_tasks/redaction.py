@@ -11,7 +11,7 @@ SHOWN_TEXT: Final = 500
 
 
 def mask_email(email: str) -> str:
-    """Return an e-mail address of which the first letters of both sides and the top domain can be read: `a•••@ex•••.com`."""
+    """Return an e-mail address with only the first letters of both sides and the top domain: `a•••@ex•••.com`."""
     local, _, domain = email.rpartition("@")
     name, dot, top = domain.rpartition(".")
     return f"{local[:1]}•••@{(name or top)[:2]}•••{dot + top if name else ''}"

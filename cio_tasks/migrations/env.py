@@ -18,7 +18,9 @@ def migrate(connection: Connection) -> None:
     connection.execute(text("SET lock_timeout = '5s'; SET statement_timeout = '10min'"))
     connection.commit()
     try:
-        context.configure(connection=connection, target_metadata=models.Base.metadata, transaction_per_migration=True)
+        context.configure(
+            connection=connection, target_metadata=models.SyncJob.metadata, transaction_per_migration=True
+        )
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
