@@ -40,6 +40,7 @@ def make_engine(url: str, *, pool_size: int = 10, application: str = "ciosync") 
     )
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=1.0,

@@ -5,11 +5,12 @@ answer opens it, a bad one closes it for twice as long.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Interval, and_, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -95,19 +96,26 @@ def open_up(session: Session, reasons: Iterable[Reason] | None = None, *, actor:
     return opened
 
 
-def close_for(session: Session, outcome: Outcome, *, scale: float) -> Reason | None:
-    """Close the gate if this outcome, just recorded, calls for it; return the reason if it was open before."""
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """That the gate has just been closed: why, and for how long."""
+
+    reason: Reason
+    wait: timedelta
+
+
+def close_for(session: Session, outcome: Outcome, *, scale: float) -> Closed | None:
+    """Close the gate if this outcome, just recorded, calls for it; return that, unless it was closed already."""
     match outcome:
-        case RetryLater(error_type=ErrorType.RATE_LIMIT, retry_after=wait) if wait is not None:
-            closed = close(session, Reason.RATE_LIMIT, wait=wait * scale, note=outcome.detail)
-            return Reason.RATE_LIMIT if closed else None
+        case RetryLater(error_type=ErrorType.RATE_LIMIT, retry_after=timedelta() as asked):
+            closed = Closed(Reason.RATE_LIMIT, asked * scale)
         case RetryLater(error_type=ErrorType.NETWORK | ErrorType.SERVER_ERROR) if _is_outage(session, scale):
-            closed = close(session, Reason.OUTAGE, wait=OUTAGE_CLOSED * scale, note=outcome.detail)
-            return Reason.OUTAGE if closed else None
+            closed = Closed(Reason.OUTAGE, OUTAGE_CLOSED * scale)
         case Rejected(code=code) if code in CREDENTIALS_AT_FAULT and _credentials_fail(session):
-            closed = close(session, Reason.AUTH, wait=OUTAGE_CLOSED * scale, note=outcome.detail)
-            return Reason.AUTH if closed else None
-    return None
+            closed = Closed(Reason.AUTH, OUTAGE_CLOSED * scale)
+        case _:
+            return None
+    return closed if close(session, closed.reason, wait=closed.wait, note=outcome.detail) else None
 
 
 def _is_outage(session: Session, scale: float) -> bool:
@@ -160,27 +168,19 @@ def begin_probe(session: Session) -> list[Reason]:
     return [Reason(reason) for reason in session.scalars(statement)]
 
 
-def fail_probe(session: Session, reasons: Iterable[Reason], *, scale: float) -> None:
-    """Keep the gate closed after a bad probe: for twice as long as before, at most 5 minutes."""
+def fail_probe(session: Session, reasons: Iterable[Reason], *, scale: float) -> timedelta:
+    """Keep the gate closed after a bad probe, for twice as long as before, at most 5 minutes; return how long."""
     doubled = OUTAGE_CLOSED.total_seconds() * func.power(2, func.least(Gate.failed_probes + 1, 10))
     seconds = func.least(doubled, literal(LONGEST_CLOSED.total_seconds())) * scale
-    session.execute(
+    statement = (
         update(Gate)
         .where(Gate.reason.in_(list(reasons)), Gate.closed_at.is_not(None))
         .values(
             failed_probes=Gate.failed_probes + 1,
             probing_until=None,
-            closed_until=func.now() + seconds * timedelta(seconds=1),
+            closed_until=func.greatest(Gate.closed_until, func.now() + seconds * literal(timedelta(seconds=1))),
         )
+        .returning(cast(Gate.closed_until - func.now(), Interval))
         .execution_options(synchronize_session=False)
     )
-
-
-def drop_probe(session: Session, reasons: Iterable[Reason]) -> None:
-    """Give the right to probe back unused."""
-    session.execute(
-        update(Gate)
-        .where(Gate.reason.in_(list(reasons)))
-        .values(probing_until=None)
-        .execution_options(synchronize_session=False)
-    )
+    return max(session.scalars(statement), default=timedelta(0))

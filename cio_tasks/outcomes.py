@@ -50,10 +50,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Nothing was spent: the worker stops, our own pace is used up, or a probe found the outage still on."""
+    """Nothing was spent: the worker stops, our own pace is used up, or a probe found the outage still on.
+
+    The job runs again at once, or after `wait`.
+    """
 
     code: str
     detail: str
+    wait: timedelta | None = None
 
 
 Outcome = Delivered | RetryLater | Rejected | Deferred

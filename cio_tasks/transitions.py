@@ -24,6 +24,7 @@ from cio_tasks.outcomes import (
     CREDENTIALS_AT_FAULT,
     INITIAL_FAILED,
     WORKER_LOST,
+    Deferred,
     Delivered,
     ErrorType,
     Rejected,
@@ -40,7 +41,7 @@ LOST: Final = RetryLater(ErrorType.OTHER, WORKER_LOST, "the worker died or hung 
 
 
 def enqueue(session: Session, signup_id: UUID, phase: Phase, *, version: int) -> tuple[SyncJob, bool]:
-    """Return the job of this signup and phase, owed at `version`, and whether it must run now (rows B1 to B3).
+    """Return the job of this signup and phase, owed at `version`, and whether it must run (rows B1 to B3).
 
     A new job is made; an unfinished one starts anew; a completed one is left alone unless the version is newer; one that
     is being delivered is left alone, and runs again afterwards when the version is newer.
@@ -130,7 +131,7 @@ def claim(
 # --- record -----------------------------------------------------------------------------------------------------------
 
 
-def complete(session: Session, claims: Sequence[Claim], delivered: Delivered, exchange: Exchange) -> list[Claim]:
+def complete(session: Session, claims: Sequence[Claim], delivered: Delivered, exchange: Exchange | None) -> list[Claim]:
     """Record that Customer.io took the payload of these claims; return those that still held.
 
     A job of which a newer version was confirmed meanwhile goes back to pending instead (`supersede`).
@@ -177,7 +178,7 @@ def _supersede(session: Session, claims: Sequence[Claim]) -> list[Claim]:
 
 
 def retry_later(
-    session: Session, claims: Sequence[Claim], failure: RetryLater, exchange: Exchange, *, scale: float
+    session: Session, claims: Sequence[Claim], failure: RetryLater, exchange: Exchange | None, *, scale: float
 ) -> list[Claim]:
     """Record a failure that may pass: each job waits its own next delay (rows B6 to B8); return the claims that held.
 
@@ -206,14 +207,13 @@ def retry_later(
 
 
 def fail(
-    session: Session,
-    claims: Sequence[Claim],
-    failure: RetryLater | Rejected,
-    exchange: Exchange | None,
-    *,
-    exhausted: bool,
+    session: Session, claims: Sequence[Claim], failure: RetryLater | Rejected, exchange: Exchange | None
 ) -> list[Claim]:
-    """Give these jobs up, with a dead letter each (rows B9 to B11); return the claims that held."""
+    """Give these jobs up, with a dead letter each (rows B9 to B11); return the claims that held.
+
+    A failure that might have passed comes here when the retries are exhausted.
+    """
+    exhausted = isinstance(failure, RetryLater)
     journal.lock_signups(session, [claim.signup_id for claim in claims])
     error = _error_columns(failure)
     held = _held(
@@ -243,10 +243,15 @@ def _bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exh
     )
 
 
-def release(session: Session, claims: Sequence[Claim], *, wait: timedelta | None = None) -> list[Claim]:
-    """Give claims back unspent, to run at once or after `wait`; return those that held."""
-    due = None if wait is None else func.now() + wait
-    return _held(claims, _update(session, _mine(claims), status=JobStatus.PENDING, claimed_by=None, next_retry_at=due))
+def release(session: Session, claims: Sequence[Claim], deferred: Deferred, exchange: Exchange | None) -> list[Claim]:
+    """Give claims back unspent; return those that held. If a request was spent on them, an attempt says so."""
+    due = None if deferred.wait is None else func.now() + deferred.wait
+    held = _held(claims, _update(session, _mine(claims), status=JobStatus.PENDING, claimed_by=None, next_retry_at=due))
+    if exchange is not None:
+        journal.add_attempts(
+            session, held, exchange, outcome="released", error_code=deferred.code, error_message=deferred.detail
+        )
+    return held
 
 
 # --- without a claim --------------------------------------------------------------------------------------------------

@@ -1,0 +1,279 @@
+"""One delivery: claims in, outcomes recorded. build, preflight, send, classify, record.
+
+One HTTP request carries many jobs. A refused batch is halved until the guilty job is alone; so is one that meets a server
+error, unless both halves meet it too, which is an outage and not a bad job. No HTTP call happens inside a transaction.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from cio_tasks import gate, phases, queries, transitions, wake
+from cio_tasks.backoff import retry_delay
+from cio_tasks.claims import Claim
+from cio_tasks.customerio import BatchResult, CustomerIO, Operation, Reply
+from cio_tasks.customerio.limits import BATCH_BYTES, encode
+from cio_tasks.errors import PayloadError
+from cio_tasks.events import emit
+from cio_tasks.journal import Exchange
+from cio_tasks.outcomes import INITIAL_FAILED, Deferred, Delivered, Outcome, Rejected, RetryLater
+from cio_tasks.redaction import redact
+from cio_tasks.runtime import Runtime
+from cio_tasks.settings import Settings
+from cio_tasks.states import Phase
+
+ENVELOPE_BYTES: Final = len(encode({"batch": []}))
+FRESH_SHARE: Final = 0.3
+"""The share of `stuck_after` after which a claim is too old to begin a delivery with."""
+SUSPICION: Final = 8
+"""How much smaller a batch gets with every retry its jobs have used, so that what spoils batches ends up alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A claim with the operations that deliver it."""
+
+    claim: Claim
+    operations: list[Operation]
+    size: int
+
+
+class Verdict(StrEnum):
+    """What a delivery means for the job."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RETRYING = "retrying"
+    DEFERRED = "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one claim: the outcome, and the request that carried it, if one did."""
+
+    claim: Claim
+    outcome: Outcome
+    exchange: Exchange | None = None
+    probing: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the outcome means for this job, which may have no retry left. A probe that fails spends nothing."""
+        match self.outcome:
+            case Delivered():
+                return Verdict.SUCCEEDED
+            case Deferred():
+                return Verdict.DEFERRED
+            case RetryLater() if self.probing:
+                return Verdict.DEFERRED
+            case RetryLater() if self.claim.attempt_count < self.claim.max_attempts:
+                return Verdict.RETRYING
+        return Verdict.FAILED
+
+
+def deliver(runtime: Runtime, claims: Sequence[Claim], *, probing: bool = False) -> list[Result]:
+    """Deliver these claims and record what became of each; return the results that still held.
+
+    The rest is given back unspent when the worker stops, when the claims get old, or when the gate closes on the way. A
+    `probing` delivery spends nothing when it fails.
+    """
+    parcels, refused = _build(claims)
+    results = record(runtime, refused)
+    old_at = time.monotonic() + runtime.settings.stuck_after.total_seconds() * FRESH_SHARE
+    batches = list(_pack(parcels, runtime.settings.batch_size))
+    for number, batch in enumerate(batches):
+        obstacle = _find_obstacle(runtime, results, old_at)
+        if obstacle is not None:
+            left = [parcel.claim for later in batches[number:] for parcel in later]
+            return [*results, *record(runtime, [Result(claim, obstacle) for claim in left])]
+        sent = [_presentable(result, runtime.settings) for result in _send(runtime.client, batch)]
+        results += record(runtime, [replace(result, probing=probing) for result in sent])
+    return results
+
+
+def _find_obstacle(runtime: Runtime, results: Sequence[Result], old_at: float) -> Deferred | None:
+    if runtime.stopping.is_set():
+        return Deferred("stopping", "the worker was told to stop")
+    if time.monotonic() > old_at:
+        return Deferred("claim_old", "the claim was getting too old to begin a delivery")
+    if any(not isinstance(result.outcome, Delivered) for result in results):
+        with runtime.sessions() as session:
+            if gate.list_closed(session):
+                return Deferred("gate_closed", "the gate closed before this job was sent")
+    return None
+
+
+# --- build ------------------------------------------------------------------------------------------------------------
+
+
+def _build(claims: Sequence[Claim]) -> tuple[list[Parcel], list[Result]]:
+    """Return what can be sent, and the results of what cannot."""
+    parcels, refused = [], []
+    for claim in claims:
+        built = _parcel(claim)
+        if isinstance(built, Parcel):
+            parcels.append(built)
+        else:
+            refused.append(Result(claim, built))
+    return parcels, refused
+
+
+def _parcel(claim: Claim) -> Parcel | Rejected:
+    if claim.initial_failed:
+        return Rejected(INITIAL_FAILED, "not sent: the signup's initial phase has failed; retry that first")
+    try:
+        operations = phases.build(claim)
+    except PayloadError as error:
+        return Rejected("over_limit", str(error))
+    except ValueError:
+        return Rejected("not_json", "a value of this signup cannot be written as JSON")
+    return Parcel(claim, operations, sum(len(encode(operation)) + 1 for operation in operations))
+
+
+def _pack(parcels: Sequence[Parcel], batch_size: int) -> Iterator[list[Parcel]]:
+    """Yield batches within Customer.io's bytes and our count; the more retries jobs have used, the fewer together."""
+    by_count = sorted(parcels, key=lambda parcel: parcel.claim.attempt_count)
+    for count, group in groupby(by_count, key=lambda parcel: parcel.claim.attempt_count):
+        most = max(1, batch_size // SUSPICION**count)
+        batch: list[Parcel] = []
+        room = BATCH_BYTES - ENVELOPE_BYTES
+        for parcel in group:
+            if batch and (len(batch) == most or parcel.size > room):
+                yield batch
+                batch, room = [], BATCH_BYTES - ENVELOPE_BYTES
+            batch.append(parcel)
+            room -= parcel.size
+        yield batch
+
+
+# --- send and classify ------------------------------------------------------------------------------------------------
+
+
+def _send(client: CustomerIO, batch: Sequence[Parcel]) -> list[Result]:
+    reply, result = _post(client, batch)
+    if len(batch) == 1 or not result.splittable:
+        return _results(batch, reply, result)
+    left, right = batch[: len(batch) // 2], batch[len(batch) // 2 :]
+    if isinstance(result.outcome, Rejected):
+        return [*_send(client, left), *_send(client, right)]
+    return _isolate(client, left, right)
+
+
+def _isolate(client: CustomerIO, left: Sequence[Parcel], right: Sequence[Parcel]) -> list[Result]:
+    """Find the job that makes the server fail. When both halves fail it is the server: ask no further."""
+    answers = [(half, *_post(client, half)) for half in (left, right)]
+    stubborn = all(isinstance(result.outcome, RetryLater) for _, _, result in answers)
+    results: list[Result] = []
+    for half, reply, result in answers:
+        if stubborn or not isinstance(result.outcome, RetryLater) or not result.splittable or len(half) == 1:
+            results += _results(half, reply, result)
+        else:
+            middle = len(half) // 2
+            results += _isolate(client, half[:middle], half[middle:])
+    return results
+
+
+def _post(client: CustomerIO, batch: Sequence[Parcel]) -> tuple[Reply, BatchResult]:
+    return client.batch([operation for parcel in batch for operation in parcel.operations])
+
+
+def _results(batch: Sequence[Parcel], reply: Reply, result: BatchResult) -> list[Result]:
+    """Return what each job of a batch met: the first of its operations that was refused, or the batch's outcome."""
+    exchange = Exchange(reply.request_id, len(batch), reply.elapsed)
+    results, index = [], 0
+    for parcel in batch:
+        places = range(index, index + len(parcel.operations))
+        refused = next((result.items[place] for place in places if place in result.items), None)
+        results.append(Result(parcel.claim, refused or result.outcome, exchange))
+        index += len(parcel.operations)
+    return results
+
+
+def _presentable(result: Result, settings: Settings) -> Result:
+    """Return the result with an error text that is safe to store: an answer may echo the values it refuses."""
+    outcome = result.outcome
+    if isinstance(outcome, Delivered):
+        return result
+    signup, customer = result.claim.signup, result.claim.signup.customer
+    personal = [customer.email, customer.phone or "", signup.team_bet_on or ""]
+    personal += [name for name in (customer.first_name, customer.last_name) if len(name) > 2]  # noqa: PLR2004
+    return replace(result, outcome=replace(outcome, detail=redact(outcome.detail, *settings.secrets, *personal)))
+
+
+# --- record -----------------------------------------------------------------------------------------------------------
+
+
+def record(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
+    """Write the results, one transaction for all that met the same, and tell the listeners; return those that held."""
+    groups: dict[tuple[Outcome, Exchange | None, Verdict], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[result.outcome, result.exchange, result.verdict].append(result)
+    held = [kept for members in groups.values() for kept in _record_alike(runtime, members)]
+    if len(held) < len(results):
+        emit("sync.claim_lost", count=len(results) - len(held))
+    return held
+
+
+def _record_alike(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
+    first, scale = results[0], runtime.settings.time_scale
+    with runtime.sessions.begin() as session:
+        kept = _write(session, first, [result.claim for result in results], scale)
+        closed = gate.close_for(session, first.outcome, scale=scale)
+        followers = queries.list_followers(session, [claim.signup_id for claim in kept if claim.phase is Phase.INITIAL])
+    held = [result for result in results if result.claim in kept]
+    for result in held:
+        _tell(result)
+    if closed is not None:
+        emit("gate.closed", reason=closed.reason, seconds=closed.wait.total_seconds())
+        wake.sweep_after(closed.wait)
+    if first.verdict is Verdict.SUCCEEDED:
+        wake.ring(followers)
+    return held
+
+
+def _write(session: Session, result: Result, claims: Sequence[Claim], scale: float) -> list[Claim]:
+    outcome, exchange = result.outcome, result.exchange
+    match outcome:
+        case Delivered():
+            return transitions.complete(session, claims, outcome, exchange)
+        case Deferred():
+            return transitions.release(session, claims, outcome, exchange)
+        case RetryLater() if result.verdict is Verdict.DEFERRED:
+            wait = retry_delay(result.claim.attempt_count + 1, scale=scale)
+            return transitions.release(session, claims, Deferred("probe_failed", outcome.detail, wait), exchange)
+        case RetryLater() if result.verdict is Verdict.RETRYING:
+            return transitions.retry_later(session, claims, outcome, exchange, scale=scale)
+        case RetryLater() | Rejected():
+            return transitions.fail(session, claims, outcome, exchange)
+
+
+def _tell(result: Result) -> None:
+    """Tell the listeners: ids and words only."""
+    claim, outcome = result.claim, result.outcome
+    facts: dict[str, Any] = {
+        "signup_id": str(claim.signup_id),
+        "job_id": str(claim.job_id),
+        "phase": claim.phase,
+        "operator_id": claim.signup.operator_id,
+        "attempt_count": claim.attempt_count,
+        "request_id": result.exchange.request_id if result.exchange else None,
+    }
+    match outcome:
+        case Delivered(mock=mock):
+            emit("sync.completed", **facts, contact_id=claim.contact_id, mock=mock)
+        case Deferred(code=code):
+            emit("sync.deferred", **facts, error_code=code)
+        case RetryLater(code=code) if result.probing:
+            emit("sync.deferred", **facts, error_code=code)
+        case RetryLater() | Rejected():
+            error = {"error_type": outcome.error_type, "error_code": outcome.code, "http_status": outcome.http_status}
+            if result.verdict is Verdict.RETRYING:
+                emit("sync.retrying", **facts, **error)
+            else:
+                emit("sync.failed", **facts, **error, exhausted_retries=isinstance(outcome, RetryLater))

@@ -1,0 +1,95 @@
+"""Logs: one JSON object a line, redacted, written by one listener of `events`.
+
+The lines of libraries (Celery, gunicorn, Alembic) take the same way out.
+"""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from cio_tasks.redaction import redact
+from cio_tasks.settings import Settings
+
+NOISY: Final = ("urllib3", "alembic.runtime.plugins", "kombu", "amqp")
+LEVELS: Final = {"sync.failed": logging.WARNING, "gate.closed": logging.WARNING, "sync.claim_lost": logging.WARNING}
+
+
+def configure(settings: Settings, *, level: int = logging.INFO) -> None:
+    """Send every log line of this process to stderr as redacted JSON, and warn when credentials are missing (row A2)."""
+    handler = logging.StreamHandler(sys.stderr)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _name_exception,
+                _Redactor(settings.secrets),
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def warn_about_mock(settings: Settings) -> None:
+    """Warn that nothing will be sent, when the credentials are missing (row A2)."""
+    if settings.mock:
+        structlog.stdlib.get_logger("ciosync").warning(
+            "mock_mode",
+            detail="CUSTOMERIO_SITE_ID and CUSTOMERIO_API_KEY are missing: nothing is sent, deliveries only pretend",
+        )
+
+
+def log_event(name: str, facts: dict[str, Any]) -> None:
+    """Log one fact of `events`."""
+    structlog.stdlib.get_logger("ciosync").log(LEVELS.get(name, logging.INFO), name, **facts)
+
+
+class _Redactor:
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        return {
+            key: redact(value, *self._secrets, limit=2_000) if isinstance(value, str) else value
+            for key, value in line.items()
+        }
+
+
+def _name_exception(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Show an exception by its class and where it was raised: its text may hold the values of a row."""
+    info = line.pop("exc_info", None)
+    error = info[1] if isinstance(info, tuple) else sys.exc_info()[1] if info else None
+    if error is not None:
+        line["exception"] = f"{type(error).__module__}.{type(error).__qualname__}"
+        line["raised_at"] = _where(error)
+    line.pop("stack_info", None)
+    return line
+
+
+def _where(error: BaseException) -> list[str]:
+    frames, trace = [], error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return frames[-12:]

@@ -1,0 +1,19 @@
+"""The sweeps that beat repeats: each runs once and returns a count."""
+
+from cio_tasks import transitions, wake
+from cio_tasks.events import emit
+from cio_tasks.runtime import Runtime
+
+
+def reset_stuck(runtime: Runtime) -> int:
+    """Take back the jobs whose worker has not reported within `stuck_after`; return how many (rows D3 to D5)."""
+    total = 0
+    while True:
+        with runtime.sessions.begin() as session:
+            taken = transitions.reset_stuck(session, older_than=runtime.settings.stuck_after)
+        if not taken:
+            return total
+        total += len(taken)
+        for claim in taken:
+            emit("sync.worker_lost", job_id=str(claim.job_id), phase=claim.phase, worker=claim.worker)
+        wake.ring([claim.job_id for claim in taken])

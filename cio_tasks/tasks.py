@@ -1,0 +1,84 @@
+"""The Celery tasks: a few lines each. They are called by name, and nobody imports them.
+
+A message carries a job's id and nothing else; the row decides what happens.
+"""
+
+import threading
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from celery import Task, signals
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from cio_tasks import events, logs, maintenance, processor
+from cio_tasks.backoff import retry_delay
+from cio_tasks.celery_app import app
+from cio_tasks.countdowns import Countdowns
+from cio_tasks.delivery import Verdict
+from cio_tasks.live import LiveEvents
+from cio_tasks.runtime import Runtime
+from cio_tasks.settings import Settings
+
+SWEEP_LIMIT: Final = 20_000
+SWEEP_AT_MOST: Final = timedelta(seconds=10)
+
+_making = threading.Lock()
+_countdowns = Countdowns()
+
+
+class StoreDown(Exception):  # noqa: N818
+    """The database is out of reach; the row waits, and a sweep finds it."""
+
+
+@app.task(name="cio_tasks.sync_signup", bind=True, max_retries=None)
+def sync_signup(self: Task, job_id: str) -> None:
+    """Deliver one job; after a failure that may pass come back by Celery's own `retry(countdown=5**n)` (row B6)."""
+    runtime = current_runtime()
+    result = _guarded(processor.sync_one, runtime, UUID(job_id))
+    if result is not None and result.verdict is Verdict.RETRYING:
+        countdown = retry_delay(result.claim.attempt_count + 1, scale=runtime.settings.time_scale)
+        if _countdowns.hold(countdown):
+            raise self.retry(countdown=countdown.total_seconds())
+
+
+@app.task(name="cio_tasks.process_due")
+def process_due() -> None:
+    """Deliver what is due (rule 4); beat calls it every 10 s (row I3)."""
+    _guarded(processor.process_due, current_runtime(), limit=SWEEP_LIMIT, at_most=SWEEP_AT_MOST)
+
+
+@app.task(name="cio_tasks.reset_stuck")
+def reset_stuck() -> None:
+    """Take stuck jobs back (row D4); beat calls it every minute (row I4)."""
+    _guarded(maintenance.reset_stuck, current_runtime())
+
+
+def current_runtime() -> Runtime:
+    """Return this process's runtime, made when first needed and so after any fork."""
+    with _making:
+        return _make_runtime()
+
+
+@cache
+def _make_runtime() -> Runtime:
+    settings = Settings.from_env()
+    events.listen(logs.log_event)
+    events.listen(LiveEvents(settings.required_redis_url()))
+    return Runtime.from_settings(settings)
+
+
+@signals.worker_shutting_down.connect
+def _stop(**_: Any) -> None:
+    """Begin nothing new: what is claimed is finished or given back at once."""
+    current_runtime().stopping.set()
+
+
+def _guarded(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call `function`; when the database is away, say so without the rows that its error text holds."""
+    try:
+        return function(*args, **kwargs)
+    except (DBAPIError, PoolTimeout) as error:
+        raise StoreDown(type(error).__name__) from None
