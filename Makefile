@@ -37,7 +37,7 @@ check: $(STAMP) ## format, lint, types, import contracts, spelling, compose file
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/python -m tests.rules.compose_schema docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 fix: $(STAMP) ## format and mend what the linter can
 	@$(BIN)/ruff format .

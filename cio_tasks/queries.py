@@ -1,9 +1,11 @@
 """Reading, and nothing else."""
 
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from cio_tasks.models import SyncJob
@@ -24,10 +26,43 @@ def list_followers(session: Session, signup_ids: Iterable[UUID]) -> list[UUID]:
     )
 
 
-def count_by_status(session: Session) -> dict[tuple[Phase, JobStatus], int]:
-    """Return how many jobs there are of each phase and status, zeros included."""
-    counts = {(phase, status): 0 for phase in Phase for status in JobStatus}
-    rows = session.execute(
-        select(SyncJob.sync_phase, SyncJob.status, func.count()).group_by(SyncJob.sync_phase, SyncJob.status)
+@dataclass(frozen=True, slots=True)
+class PhaseCounts:
+    """How many jobs of one phase stand where. `retrying` are those that wait for another try; `pending` the rest."""
+
+    pending: int = 0
+    retrying: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """The counts of all phases."""
+
+    phases: dict[Phase, PhaseCounts]
+
+    @property
+    def total(self) -> int:
+        """All jobs."""
+        return sum(sum(astuple(counts)) for counts in self.phases.values())
+
+    @property
+    def unfinished(self) -> int:
+        """The jobs that are neither completed nor failed."""
+        return sum(counts.pending + counts.retrying + counts.processing for counts in self.phases.values())
+
+
+def count_jobs(session: Session, signup_ids: Iterable[UUID] | None = None) -> JobCounts:
+    """Count the jobs, of all signups or of these, by phase and status."""
+    standing = case(
+        (and_(SyncJob.status == JobStatus.PENDING, SyncJob.attempt_count > 0), "retrying"), else_=SyncJob.status
     )
-    return counts | {(Phase(phase), JobStatus(status)): count for phase, status, count in rows}
+    statement = select(SyncJob.sync_phase, standing, func.count()).group_by(SyncJob.sync_phase, standing)
+    if signup_ids is not None:
+        statement = statement.where(SyncJob.signup_id.in_(list(signup_ids)))
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for phase, where, count in session.execute(statement):
+        found[phase][where] = count
+    return JobCounts({phase: PhaseCounts(**found[phase]) for phase in Phase})

@@ -77,16 +77,14 @@ class Settings(BaseModel):
     alert_url: SecretStr | None = Field(None, validation_alias="CIO_ALERT_URL")
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from `environment`, by default the process's own.
+    def from_env(cls, values: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from `values`, by default the environment of the process.
 
         Raises:
             ConfigurationError: naming every setting at fault and what is wrong with it, never its value.
         """
-        values = os.environ if environment is None else environment
-        known = [str(field.validation_alias) for field in cls.model_fields.values()]
         try:
-            return cls.model_validate({alias: values[alias] for alias in known if values.get(alias, "").strip()})
+            return cls.model_validate(set_values(values))
         except ValidationError as error:
             raise ConfigurationError(_faults(error), hint="the names and values: .env.example") from None
 
@@ -220,6 +218,13 @@ class Settings(BaseModel):
     def scaled(self, wait: timedelta) -> timedelta:
         """Return a wait of the retry schedule, the gate or a sweep on this process's clock (`CIO_TIME_SCALE`)."""
         return wait * self.time_scale
+
+
+def set_values(values: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the settings that `values`, by default the environment, holds: names and texts, empty ones left out."""
+    values = os.environ if values is None else values
+    known = [str(field.validation_alias) for field in Settings.model_fields.values()]
+    return {name: values[name] for name in known if values.get(name, "").strip()}
 
 
 def _required(name: str, value: SecretStr | None) -> str:

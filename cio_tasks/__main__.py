@@ -1,0 +1,5 @@
+"""`python -m cio_tasks` is `ciosync`."""
+
+from cio_tasks.cli import main
+
+main()
