@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from cio_tasks.errors import ConfigurationError
@@ -225,6 +227,11 @@ def set_values(values: Mapping[str, str] | None = None) -> dict[str, str]:
     values = os.environ if values is None else values
     known = [str(field.validation_alias) for field in Settings.model_fields.values()]
     return {name: values[name] for name in known if values.get(name, "").strip()}
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the settings in an env file (`NAME=value` lines), or nothing when there is no such file."""
+    return set_values({name: value or "" for name, value in dotenv_values(path).items()})
 
 
 def _required(name: str, value: SecretStr | None) -> str:

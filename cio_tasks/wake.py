@@ -15,6 +15,8 @@ from uuid import UUID
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cio_tasks.celeryconfig import QUEUE, celery_settings
 from cio_tasks.errors import CioTasksError
@@ -22,6 +24,8 @@ from cio_tasks.settings import Settings
 
 BOUND_SECONDS: Final = 0.1
 """The longest that a connect or an answer of Redis may take; two of them make up one ring."""
+MOST_CALLERS: Final = 64
+"""Connections of the publisher: with fewer than there are threads, one waits for another."""
 QUIET_SECONDS: Final = 5.0
 EXPIRES_SECONDS: Final = 600
 
@@ -32,13 +36,12 @@ class Bell:
     def __init__(self, settings: Settings) -> None:
         bounds = {"socket_timeout": BOUND_SECONDS, "socket_connect_timeout": BOUND_SECONDS}
         self._window = settings.wake_window
-        self._redis = redis.Redis.from_url(settings.required_redis_url(), **bounds)
+        self._redis = redis.Redis.from_url(settings.required_redis_url(), **bounds, retry=Retry(NoBackoff(), 0))
         self._app = Celery("ciosync publisher", set_as_current=False)
         self._app.conf.update(celery_settings(settings))
-        self._app.conf.broker_transport_options = {**bounds, "max_retries": 0}
+        self._app.conf.broker_transport_options = {**bounds, "max_retries": 0, "health_check_interval": 0}
         self._app.conf.broker_connection_timeout = BOUND_SECONDS
-        self._app.conf.task_publish_retry_policy = {"max_retries": 0}
-        self._app.conf.broker_pool_limit = 32
+        self._app.conf.broker_pool_limit = MOST_CALLERS
         self._quiet_until = 0.0
 
     def ring(self, job_ids: Sequence[UUID]) -> None:

@@ -1,6 +1,7 @@
 """Real parts for every test: a Postgres with a fresh database each, a Valkey, and the stand-in Customer.io over HTTP."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +17,7 @@ from cio_tasks.embedded import EmbeddedValkey, create_database, drop_database, e
 from cio_tasks.fake import FakeCustomerIO
 from cio_tasks.runtime import Runtime
 from cio_tasks.schema import upgrade
-from cio_tasks.settings import Settings
+from cio_tasks.settings import Role, Settings
 from tests.factories import Factory
 
 TEMPLATE = "ciosync_template"
@@ -37,11 +38,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(server.url)
 
 
+@contextmanager
+def copied_database(server_url: str, template: str) -> Iterator[str]:
+    """Give the address of a copy of a database for as long as the body runs."""
+    name = f"test_{uuid4().hex}"
+    yield create_database(server_url, name, template=template)
+    drop_database(server_url, name)
+
+
 @pytest.fixture
 def database_url(postgres: Server) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    yield create_database(postgres.url, name, template=TEMPLATE)
-    drop_database(postgres.url, name)
+    with copied_database(postgres.url, TEMPLATE) as url:
+        yield url
 
 
 @pytest.fixture
@@ -69,11 +77,11 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded
 
 
 @pytest.fixture
-def redis_url(valkey_server: EmbeddedValkey) -> Iterator[str]:
+def redis_url(valkey_server: EmbeddedValkey) -> str:
     valkey_server.start()
     with redis.Redis.from_url(valkey_server.url) as client:
         client.flushall()
-    yield valkey_server.url
+    return valkey_server.url
 
 
 @pytest.fixture
@@ -91,7 +99,7 @@ def settings(database_url: str, redis_url: str, fake: FakeCustomerIO) -> Setting
             "CUSTOMERIO_SITE_ID": SITE_ID,
             "CUSTOMERIO_API_KEY": API_KEY,
             "CUSTOMERIO_TRACK_URL": fake.url,
-            "CIO_API_TOKENS": "shop:app:app-token,eyes:viewer:viewer-token,ops:operator:operator-token,root:admin:admin-token",
+            "CIO_API_TOKENS": ",".join(f"{role}:{role}:{role}-token" for role in Role),
         }
     )
 

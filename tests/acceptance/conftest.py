@@ -1,0 +1,64 @@
+"""The whole system as processes: a worker and beat of Celery, the API under gunicorn, the stand-in Customer.io."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from cio_tasks.cli.stack import Stack, local_stack
+from cio_tasks.db import Sessions, make_engine, make_sessions
+from cio_tasks.embedded import EmbeddedValkey
+from cio_tasks.settings import Role
+from tests.conftest import TEMPLATE, Server, copied_database
+
+
+@dataclass(frozen=True)
+class System:
+    """What a test may touch: the API over HTTP, the tables, the broker's server and the other side's ledger."""
+
+    stack: Stack
+    sessions: Sessions
+    broker: EmbeddedValkey
+
+    def post(self, path: str, body: dict[str, Any], role: Role = Role.APP) -> requests.Response:
+        """Call the API as an application does."""
+        headers = {"Authorization": f"Bearer {self.stack.tokens[role]}"}
+        return requests.post(f"{self.stack.api_url}/api/v1{path}", json=body, headers=headers, timeout=10)
+
+    def submit(self, email: str) -> str:
+        """Submit a signup and return its id."""
+        customer = {"email": email, "firstName": "Ada", "lastName": "Lovelace"}
+        answer = self.post("/signups", {"customer": customer, "operatorId": "op-1"})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of one name that the stand-in has."""
+        query: dict[str, str | int] = {"name": name, "limit": 10_000}
+        answer = requests.get(f"{self.stack.fake_url}/_fake/events", params=query, timeout=10)
+        return list(answer.json()["events"])
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(tmp_path / "broker") as server:
+        yield server
+
+
+@pytest.fixture
+def scale() -> str:
+    """How fast the retry schedule runs."""
+    return "0.02"
+
+
+@pytest.fixture
+def system(postgres: Server, broker: EmbeddedValkey, tmp_path: Path, scale: str) -> Iterator[System]:
+    with copied_database(postgres.url, TEMPLATE) as url:
+        own = {"DATABASE_URL": url, "REDIS_URL": broker.url, "CIO_TIME_SCALE": scale}
+        with local_stack(tmp_path / "system", own, fresh=False, tell=lambda *_: None) as stack:
+            engine = make_engine(url)
+            yield System(stack, make_sessions(engine), broker)
+            engine.dispose()

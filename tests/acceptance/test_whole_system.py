@@ -1,0 +1,90 @@
+"""One worker, one beat, one API, one Customer.io: what nobody can see from inside a process."""
+
+import json
+from pathlib import Path
+from typing import cast
+
+import pytest
+import redis
+
+from cio_tasks.models import SyncAttempt, SyncJob
+from cio_tasks.queries import count_jobs
+from cio_tasks.states import JobStatus, Phase
+from tests.acceptance.conftest import System
+from tests.eventually import eventually
+from tests.factories import Factory
+
+BET_SLIP = {"betAmount": 12.5, "teamBetOn": "Rovers", "odds": "+150", "confidence": 0.93}
+
+
+def unfinished(system: System) -> int:
+    with system.sessions() as session:
+        return count_jobs(session).unfinished
+
+
+@pytest.mark.row("F1", "F2", "B5", "I3")
+def test_a_signup_and_its_extraction_reach_customerio(system: System) -> None:
+    signup_id = system.submit("ada@example.com")
+    assert system.post(f"/signups/{signup_id}/extraction/confirm", BET_SLIP).status_code == 200
+    eventually(lambda: unfinished(system) == 0)
+    submitted, confirmed = system.events("signup_submitted"), system.events("signup_extraction_confirmed")
+    assert [event["attributes"]["signup_id"] for event in submitted] == [signup_id]
+    assert confirmed[0]["attributes"]["bet_amount"] == 12.5
+
+
+@pytest.mark.row("F3", "B6", "B7")
+def test_a_failing_delivery_is_retried_by_celery_and_succeeds(system: System) -> None:
+    system.submit("ada+500x3@example.com")
+    eventually(lambda: unfinished(system) == 0, seconds=30)
+    rows = Factory(system.sessions)
+    [job] = rows.all(SyncJob)
+    assert (job.status, job.attempt_count) == (JobStatus.COMPLETED, 3)
+    assert "Retry in" in worker_log(system)
+
+
+def test_wiping_redis_under_load_loses_nothing(system: System) -> None:
+    client = redis.Redis.from_url(system.broker.url)
+    for number in range(60):
+        system.submit(f"ada{number}{'+500x1' if number % 10 == 0 else ''}@example.com")
+        if number % 15 == 14:
+            client.flushall()
+    eventually(lambda: unfinished(system) == 0, seconds=60)
+    assert len(system.events("signup_submitted")) == 60
+    assert Factory(system.sessions).all(SyncJob, status=JobStatus.COMPLETED, sync_phase=Phase.INITIAL)
+
+
+@pytest.mark.parametrize("scale", ["1"])
+def test_worker_consumes_again_after_redis_was_killed_with_retries_held(system: System) -> None:
+    """The countdowns are real seconds here, so that the worker holds one when its broker dies."""
+    system.submit("ada+500x1@example.com")
+    rows = Factory(system.sessions)
+    eventually(lambda: [attempt.outcome for attempt in rows.all(SyncAttempt)] == ["retry_later"])
+    system.broker.kill()
+    system.broker.start()
+    system.submit("grace@example.com")
+    eventually(lambda: len(system.events("signup_submitted")) == 2, seconds=15)
+
+
+def test_no_log_line_holds_an_address_or_a_secret(system: System) -> None:
+    system.submit("canary-person@example.com")
+    system.submit("canary-second+badattr@example.com")
+    eventually(lambda: unfinished(system) == 0)
+    text = "".join(path.read_text() for path in system.stack.logs.glob("*.log"))
+    secrets = [*system.stack.settings.secrets, *system.stack.tokens.values()]
+    assert not [found for found in ("canary-", *secrets) if found in text]
+
+
+def test_messages_carry_one_id_and_nothing_else(system: System) -> None:
+    worker, *_ = system.stack.own_processes
+    worker.terminate()
+    system.submit("canary-person@example.com")
+    messages = cast("list[bytes]", redis.Redis.from_url(system.broker.url).lrange("cio", 0, -1))
+    signups = [
+        message for message in map(json.loads, messages) if message["headers"]["task"] == "cio_tasks.sync_signup"
+    ]
+    assert len(signups) == 1
+    assert b"canary" not in b"".join(messages)
+
+
+def worker_log(system: System) -> str:
+    return (Path(system.stack.logs) / "worker.log").read_text()
