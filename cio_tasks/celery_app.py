@@ -3,9 +3,9 @@
 import sys
 from typing import Any, Final
 
-import kombu
 from celery import Celery, signals
 from celery.app.amqp import AMQP
+from kombu.connection import Connection as KombuConnection
 
 from cio_tasks import logs
 from cio_tasks.celeryconfig import celery_settings
@@ -16,7 +16,7 @@ RECONNECT_EVERY: Final = 2.0
 """Seconds between two looks for a lost broker. Celery's own steps grow to 32 s, and no setting reaches them."""
 
 
-class Connection(kombu.Connection):
+class Connection(KombuConnection):
     """A connection that looks for its broker at a steady pace, so that a worker consumes soon after Redis is back."""
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:

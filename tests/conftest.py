@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -32,8 +33,15 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with embedded_postgres(tmp_path_factory.mktemp("postgres"), durable=False) as server:
+def servers_dir() -> Iterator[Path]:
+    """Where the servers live: not below pytest's own folder, which other runs of it shut and clean up."""
+    with TemporaryDirectory(prefix="ciosync-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_dir: Path) -> Iterator[Server]:
+    with embedded_postgres(servers_dir, durable=False) as server:
         upgrade(create_database(server.url, TEMPLATE))
         yield Server(server.url)
 
@@ -71,8 +79,8 @@ def session(sessions: Sessions) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="session")
-def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    with embedded_valkey(tmp_path_factory.mktemp("valkey")) as server:
+def valkey_server(servers_dir: Path) -> Iterator[EmbeddedValkey]:
+    with embedded_valkey(servers_dir) as server:
         yield server
 
 

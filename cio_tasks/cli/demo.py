@@ -1,11 +1,8 @@
 """`ciosync demo`: the whole system on this machine, watched at work, and an account of every signup at the end."""
 
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -18,6 +15,7 @@ from cio_tasks.cli.reconciliation import Reconciliation, reconcile
 from cio_tasks.cli.sample import Sender, Submitted, sample_path
 from cio_tasks.cli.stack import Stack, local_stack
 from cio_tasks.db import Sessions, make_engine, make_sessions
+from cio_tasks.processes import exit_on
 from cio_tasks.queries import JobCounts, count_jobs
 from cio_tasks.settings import Role, set_values
 
@@ -65,7 +63,7 @@ def demo(
         "[bold]ciosync demo[/]: everything on 127.0.0.1"
         + ("" if own.get("CUSTOMERIO_SITE_ID") else ", nothing leaves this machine")
     )
-    with _terminable(), local_stack(state_dir, own, fresh=True, tell=board.teller(console)) as stack:
+    with exit_on(), local_stack(state_dir, own, fresh=True, tell=board.teller(console)) as stack:
         account, submitted = _run(stack, console, path or sample_path(), limit=limit, timeout=timeout)
         board.print_summary(account, submitted, as_json=as_json)
         if serve:
@@ -102,17 +100,3 @@ def _wait_until_done(sessions: Sessions, submitted: Submitted, timeout: int) -> 
     until = time.monotonic() + timeout
     while _counts(sessions, submitted.signup_ids).unfinished and time.monotonic() < until:
         time.sleep(POLL_SECONDS)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C, so that everything is stopped in order either way."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

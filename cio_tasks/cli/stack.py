@@ -5,12 +5,12 @@ What the environment names already is used; the rest is started, on loopback and
 
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ import requests
 from sqlalchemy import make_url
 
 from cio_tasks.embedded import EmbeddedServer, create_database, drop_database, embedded_postgres, embedded_valkey
-from cio_tasks.processes import Supervisor
+from cio_tasks.processes import Supervisor, free_port
 from cio_tasks.processes.managed import ManagedProcess
 from cio_tasks.schema import upgrade
 from cio_tasks.settings import Role, Settings
@@ -159,16 +159,9 @@ def inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in names}
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def answers(url: str) -> bool:
     """Tell whether a GET of `url` answers 200 within a second."""
     try:
-        return requests.get(url, timeout=1).status_code == requests.codes.ok
+        return bool(requests.get(url, timeout=1).status_code == HTTPStatus.OK)
     except requests.RequestException:
         return False

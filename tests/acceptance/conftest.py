@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -43,8 +44,13 @@ class System:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    with EmbeddedValkey(tmp_path / "broker") as server:
+def state_dir(servers_dir: Path) -> Path:
+    return servers_dir / f"system-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def broker(state_dir: Path) -> Iterator[EmbeddedValkey]:
+    with EmbeddedValkey(state_dir / "broker") as server:
         yield server
 
 
@@ -55,10 +61,10 @@ def scale() -> str:
 
 
 @pytest.fixture
-def system(postgres: Server, broker: EmbeddedValkey, tmp_path: Path, scale: str) -> Iterator[System]:
+def system(postgres: Server, broker: EmbeddedValkey, state_dir: Path, scale: str) -> Iterator[System]:
     with copied_database(postgres.url, TEMPLATE) as url:
         own = {"DATABASE_URL": url, "REDIS_URL": broker.url, "CIO_TIME_SCALE": scale}
-        with local_stack(tmp_path / "system", own, fresh=False, tell=lambda *_: None) as stack:
+        with local_stack(state_dir / "system", own, fresh=False, tell=lambda *_: None) as stack:
             engine = make_engine(url)
             yield System(stack, make_sessions(engine), broker)
             engine.dispose()

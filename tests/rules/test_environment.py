@@ -9,7 +9,7 @@ from tests.rules import tree
 from tests.rules.tree import Module
 
 READER = "cio_tasks/settings.py"
-HANDS_IT_ON: dict[str, str] = {}
+HANDS_IT_ON = {"cio_tasks/cli/stack.py": "starts the demo's processes in this environment, less our own settings"}
 """Modules that copy the environment for a child process and read no setting in it, each with the reason."""
 
 ACCESS = {"os.environ", "os.environb", "os.getenv", "os.getenvb", "os.putenv", "os.unsetenv"}
