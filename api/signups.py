@@ -1,0 +1,83 @@
+"""Submitting a signup, confirming its extraction, and reading it."""
+
+import re
+from typing import Final
+from uuid import UUID
+
+from flask import Blueprint, Response
+from sqlalchemy.orm import Session
+
+from api import reading
+from api.auth import Action, caller, requires
+from api.idempotency import once
+from api.masking import show_person
+from api.operations import answer, operation
+from api.schemas import Confirmed, SignupDetails, Submitted
+from api.sessions import transaction
+from cio_tasks.errors import NotFound
+from cio_tasks.intake import ConfirmationIn, SignupIn, confirm_extraction, submit_signup
+from cio_tasks.states import Phase
+
+CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+signups: Final = Blueprint("signups", __name__, url_prefix="/api/v1/signups")
+
+
+@signups.post("")
+@requires(Action.SUBMIT)
+@operation(
+    "Submit a signup. The same externalId again answers 200 with the first one.",
+    body=SignupIn,
+    answers={201: Submitted, 200: Submitted},
+    problems=(409,),
+)
+def submit(body: SignupIn) -> Response:
+    """Store a signup and the job that it owes."""
+
+    def work(session: Session) -> tuple[Submitted, int]:
+        signup, is_new = submit_signup(session, body)
+        jobs = reading.list_jobs(session, signup.id)
+        return Submitted(id=signup.id, customer_id=signup.customer_id, sync_jobs=jobs), 201 if is_new else 200
+
+    return once(body, work)
+
+
+@signups.post("/<signup_id>/extraction/confirm")
+@requires(Action.SUBMIT)
+@operation(
+    "Confirm the extraction of a bet slip. Other values than before are a correction and are sent again.",
+    body=ConfirmationIn,
+    answers={200: Confirmed},
+    problems=(404, 409),
+)
+def confirm(signup_id: str, body: ConfirmationIn) -> Response:
+    """Store a bet slip and the job that it owes."""
+
+    def work(session: Session) -> tuple[Confirmed, int]:
+        signup = confirm_extraction(session, parse_id(signup_id), body)
+        return Confirmed(id=signup.id, sync_jobs=reading.list_jobs(session, signup.id, Phase.ENRICHED)), 200
+
+    return once(body, work)
+
+
+@signups.get("/<signup_id>")
+@requires(Action.READ)
+@operation("Read a signup, its jobs and their attempts.", answers={200: SignupDetails}, problems=(404,))
+def show(signup_id: str) -> Response:
+    """Return a signup, with personal data as the caller may see it."""
+    with transaction() as session:
+        signup = reading.get_signup(session, parse_id(signup_id))
+        jobs = reading.list_jobs_with_attempts(session, signup.id)
+        person = show_person(signup.customer, reveal=caller().may(Action.REVEAL))
+        return answer(reading.describe_signup(signup, jobs, person))
+
+
+def parse_id(text: str) -> UUID:
+    """Return the id of a path. What cannot be one is as unknown as one that does not exist.
+
+    Raises:
+        NotFound: when `text` is not a UUID as we write them.
+    """
+    if not CANONICAL_UUID.fullmatch(text):
+        raise NotFound
+    return UUID(text)

@@ -1,0 +1,65 @@
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from api import create_app
+from cio_tasks.db import Base, Sessions
+from cio_tasks.settings import Settings
+from tests.api.callers import Caller
+
+Counts = dict[str, int]
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["database"].close()
+
+
+@pytest.fixture
+def shop(app: Flask) -> Caller:
+    """The application that submits signups."""
+    return Caller(app, "app-token")
+
+
+@pytest.fixture
+def viewer(app: Flask) -> Caller:
+    return Caller(app, "viewer-token")
+
+
+@pytest.fixture
+def operator(app: Flask) -> Caller:
+    return Caller(app, "operator-token")
+
+
+@pytest.fixture
+def admin(app: Flask) -> Caller:
+    return Caller(app, "admin-token")
+
+
+@pytest.fixture
+def anybody(app: Flask) -> Caller:
+    return Caller(app)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def count_rows(sessions: Sessions) -> Callable[[], Counts]:
+    """Count the rows of every table: what must not change when a request is refused."""
+
+    def count() -> Counts:
+        with sessions() as session:
+            tables = Base.metadata.sorted_tables
+            return {table.name: session.scalars(select(func.count()).select_from(table)).one() for table in tables}
+
+    return count
