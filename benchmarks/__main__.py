@@ -53,8 +53,8 @@ def show(found: list[Comparison]) -> None:
     table = Table("what", "ours", "instead", "ours /s", "instead /s", "ratio", box=None, padding=(0, 2))
     for one in found:
         rates = [f"{one.count / seconds:,.0f}" for seconds in (one.ours_seconds, one.theirs_seconds)]
-        table.add_row(one.name, one.ours, one.theirs, *rates, f"{one.ratio:.2f} ×")
-    Console().print(table)
+        table.add_row(one.name, one.ours, one.theirs, *rates, f"{one.ratio:.2f} x")
+    Console(width=120).print(table)
 
 
 def main() -> None:

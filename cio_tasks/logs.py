@@ -13,7 +13,7 @@ from structlog.typing import EventDict, WrappedLogger
 from cio_tasks.redaction import redact
 from cio_tasks.settings import Settings
 
-NOISY: Final = ("urllib3", "alembic.runtime.plugins", "kombu", "amqp")
+NOISY: Final = ("urllib3", "alembic", "kombu", "amqp")
 LEVELS: Final = {"sync.failed": logging.WARNING, "gate.closed": logging.WARNING, "sync.claim_lost": logging.WARNING}
 
 

@@ -20,10 +20,17 @@ from cio_tasks.settings import Role
 from cio_tasks.states import Phase
 
 REFRESH_SECONDS: Final = 0.5
+PIPED_WIDTH: Final = 160
 LINE_SECONDS: Final = 5.0
 """How often progress is a line, where there is no terminal."""
 
 Tell = Callable[[str, str], None]
+
+
+def make_console(*, stderr: bool = True) -> Console:
+    """Return a console as wide as the terminal; where there is none, wide enough that no line of ours is broken."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
 
 
 def teller(console: Console) -> Tell:
@@ -99,9 +106,7 @@ COLUMNS: Final = ("pending", "processing", "retrying", "completed", "failed")
 
 
 def _jobs_table(counts: JobCounts) -> Table:
-    table = Table(
-        "phase", *({"header": name, "justify": "right"}["header"] for name in COLUMNS), box=None, padding=(0, 2)
-    )
+    table = Table("phase", *COLUMNS, box=None, padding=(0, 2))
     for column in table.columns[1:]:
         column.justify = "right"
     for phase in Phase:
@@ -121,7 +126,7 @@ def print_summary(account: Reconciliation, submitted: Submitted, *, as_json: boo
     if as_json:
         click.echo(json.dumps(_summary(account, submitted), ensure_ascii=False))
         return
-    console = Console(highlight=False)
+    console = make_console(stderr=False)
     console.print(
         "\n[bold]Every signup, accounted for[/]" if not account.faults else "\n[bold red]Not all accounted for[/]"
     )
@@ -137,7 +142,7 @@ def print_summary(account: Reconciliation, submitted: Submitted, *, as_json: boo
 
 
 def _submission_line(submitted: Submitted) -> str:
-    refused = ", ".join(f"{count} × {reason}" for reason, count in sorted(submitted.refused.items()))
+    refused = ", ".join(f"{reason} ({count})" for reason, count in sorted(submitted.refused.items()))
     line = (
         f"{submitted.lines:,} lines: {len(submitted.signup_ids):,} signups, {len(submitted.confirmed_ids):,} confirmed"
     )

@@ -58,7 +58,7 @@ def demo(
         click.confirm(
             "CUSTOMERIO_SITE_ID is set: send the sample signups to the real Customer.io?", abort=True, err=True
         )
-    console = Console(stderr=True)
+    console = board.make_console()
     console.print(
         "[bold]ciosync demo[/]: everything on 127.0.0.1"
         + ("" if own.get("CUSTOMERIO_SITE_ID") else ", nothing leaves this machine")

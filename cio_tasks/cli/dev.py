@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 
 import cio_tasks
 from cio_tasks.cli import board
@@ -25,7 +24,7 @@ def dev(*, env_file: Path, state_dir: Path) -> None:
     Settings come from the environment, then from the env file. What they do not name is started: Postgres, Valkey, a
     stand-in Customer.io. The database is kept between runs. Worker, beat and API start again when a Python file changes.
     """
-    console = Console(stderr=True)
+    console = board.make_console()
     own = {**read_dotenv(env_file), **set_values()}
     with (
         exit_on(),

@@ -91,7 +91,7 @@ def _count_attempts(session: Session, account: Reconciliation, job_ids: list[UUI
     codes = select(DeadLetter.error_code, func.count()).where(
         DeadLetter.job_id.in_(job_ids), DeadLetter.resolved_at.is_(None)
     )
-    account.dead_letters = dict(session.execute(codes.group_by(DeadLetter.error_code)).tuples().all())
+    account.dead_letters = {row[0]: row[1] for row in session.execute(codes.group_by(DeadLetter.error_code))}
 
 
 def _find_faults(

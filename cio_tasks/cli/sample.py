@@ -32,7 +32,7 @@ class Sender:
 
     def __init__(self, api_url: str, token: str) -> None:
         self._base = f"{api_url}/api/v1"
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._local = threading.local()
         self._lock = threading.Lock()
         self.submitted = Submitted()
@@ -63,14 +63,17 @@ class Sender:
                 self.submitted.confirmed_ids.add(UUID(signup["id"]))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the answer, or None when the API refused the input, whose reason is then counted."""
+        """Return the answer, or None when the API refused the input, whose reason is then counted.
+
+        The body is written as the file has it, NaN included: refusing that is the API's part.
+        """
         for _ in range(TRIES):
-            answer = self._session().post(self._base + path, json=body, timeout=TIMEOUT_SECONDS)
+            answer = self._session().post(self._base + path, data=json.dumps(body), timeout=TIMEOUT_SECONDS)
             if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
         if answer.status_code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
             problem = answer.json()
-            self._refuse(", ".join(error["field"] for error in problem.get("errors", [])) or problem["title"])
+            self._refuse(", ".join(error["field"] for error in problem.get("errors", [])) or problem["code"])
             return None
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()

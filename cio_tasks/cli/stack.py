@@ -140,10 +140,10 @@ def _start_processes(
     beat = supervisor.start("beat", [*celery, "beat", "--loglevel", "INFO"], env=env)
     port = free_port()
     url = f"http://{HOST}:{port}"
-    gunicorn = [sys.executable, "-m", "gunicorn", "-k", "gthread", "-w", "1", "--threads", "32", "-b", f"{HOST}:{port}"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-k", "gthread", "-w", "1", "--threads", "32"]
     api = supervisor.start(
         "api",
-        [*gunicorn, *reload, "api.wsgi:app"],
+        [*gunicorn, "-b", f"{HOST}:{port}", "--no-control-socket", *reload, "api.wsgi:app"],
         env=env,
         ready=lambda: answers(f"{url}/readyz"),
         ready_timeout=READY_WITHIN,

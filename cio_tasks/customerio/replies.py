@@ -11,16 +11,20 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from cio_tasks.customerio.transport import Reply
-from cio_tasks.outcomes import REDIRECTED, UNAUTHORIZED, Delivered, ErrorType, Outcome, Rejected, RetryLater
+from cio_tasks.outcomes import (
+    CREDENTIALS_AT_FAULT,
+    REDIRECTED,
+    UNAUTHORIZED,
+    Delivered,
+    ErrorType,
+    Outcome,
+    Rejected,
+    RetryLater,
+)
 
 RETRY_AFTER_ABSENT: Final = timedelta(seconds=5)
 RETRY_AFTER_SHORTEST: Final = timedelta(seconds=1)
 RETRY_AFTER_LONGEST: Final = timedelta(minutes=15)
-
-SPLITTABLE: Final = frozenset(
-    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
-)
-"""Refusals of a whole batch that one item may have caused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,18 @@ def read_reply(reply: Reply, *, size: int) -> BatchResult:
         return BatchResult(RetryLater(ErrorType.NETWORK, code, f"no answer from Customer.io: {code}"))
     if reply.status in {HTTPStatus.OK, HTTPStatus.MULTI_STATUS}:
         return _read_success(reply, size)
-    return BatchResult(
-        _read_status(reply), splittable=reply.status in SPLITTABLE or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    outcome = _read_status(reply)
+    return BatchResult(outcome, splittable=_may_be_one_item(outcome))
+
+
+def _may_be_one_item(outcome: Outcome) -> bool:
+    """Tell whether one item may have caused a failure of the whole: a refusal or a server error, not our credentials."""
+    match outcome:
+        case Rejected(code=code):
+            return code not in CREDENTIALS_AT_FAULT
+        case RetryLater(error_type=ErrorType.SERVER_ERROR):
+            return True
+    return False
 
 
 def _read_success(reply: Reply, size: int) -> BatchResult:

@@ -36,6 +36,10 @@ class System:
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 
+    def change_customerio(self, **knobs: Any) -> None:
+        """Make the stand-in Customer.io misbehave, or with no knobs behave."""
+        requests.put(f"{self.stack.fake_url}/_fake/scenario", json=knobs, timeout=10).raise_for_status()
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of one name that the stand-in has."""
         query: dict[str, str | int] = {"name": name, "limit": 10_000}

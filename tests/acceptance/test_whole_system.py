@@ -65,6 +65,20 @@ def test_worker_consumes_again_after_redis_was_killed_with_retries_held(system: 
     eventually(lambda: len(system.events("signup_submitted")) == 2, seconds=15)
 
 
+def test_stopping_a_worker_spends_no_attempt_and_leaves_no_claim(system: System) -> None:
+    system.change_customerio(latency_seconds=0.3)
+    for number in range(40):
+        system.submit(f"ada{number}@example.com")
+    rows = Factory(system.sessions)
+    eventually(lambda: rows.all(SyncJob, status=JobStatus.PROCESSING))
+    worker, *_ = system.stack.own_processes
+    worker.terminate()
+    assert rows.all(SyncJob, status=JobStatus.PROCESSING) == []
+    assert {job.attempt_count for job in rows.all(SyncJob)} == {0}
+    worker.restart()
+    eventually(lambda: unfinished(system) == 0, seconds=30)
+
+
 def test_no_log_line_holds_an_address_or_a_secret(system: System) -> None:
     system.submit("canary-person@example.com")
     system.submit("canary-second+badattr@example.com")
