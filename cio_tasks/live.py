@@ -4,6 +4,7 @@ A worker only writes to the queue of Flask-SocketIO, so it needs no Flask. Event
 Redis is away they are lost, and nothing else is.
 """
 
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ CHANNEL: Final = "flask-socketio"
 """The channel on which Flask-SocketIO listens."""
 
 BOUND_SECONDS: Final = 0.25
+QUIET_SECONDS: Final = 5.0
 
 
 class LiveEvents:
@@ -23,6 +25,7 @@ class LiveEvents:
     def __init__(self, redis_url: str) -> None:
         bounds = {"socket_timeout": BOUND_SECONDS, "socket_connect_timeout": BOUND_SECONDS}
         self._manager = socketio.RedisManager(redis_url, channel=CHANNEL, write_only=True, redis_options=bounds)
+        self._quiet_until = 0.0
 
     def __call__(self, name: str, facts: dict[str, Any]) -> None:
         """Send the live event that belongs to this fact, if one does."""
@@ -33,6 +36,9 @@ class LiveEvents:
             self._emit(SYNC_FAILED, facts, **error)
 
     def _emit(self, event: str, facts: dict[str, Any], **more: Any) -> None:
+        started = time.monotonic()
+        if started < self._quiet_until:
+            return
         self._manager.emit(
             event,
             {
@@ -44,3 +50,5 @@ class LiveEvents:
                 "at": datetime.now(UTC).isoformat(),
             },
         )
+        if time.monotonic() - started >= 2 * BOUND_SECONDS:  # the manager hides its errors, not what they cost
+            self._quiet_until = time.monotonic() + QUIET_SECONDS

@@ -69,16 +69,31 @@ class _Redactor:
         self._secrets = secrets
 
     def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-        return {
-            key: redact(value, *self._secrets, limit=2_000) if isinstance(value, str) else value
-            for key, value in line.items()
-        }
+        return {key: value if key.startswith("_") else self._shown(value) for key, value in line.items()}
+
+    def _shown(self, value: Any) -> Any:
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case dict():
+                return {str(key): self._shown(part) for key, part in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._shown(part) for part in value]
+            case BaseException():
+                return f"{type(value).__module__}.{type(value).__qualname__}"
+        return redact(str(value), *self._secrets, limit=2_000)
 
 
 def _name_exception(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Show an exception by its class and where it was raised: its text may hold the values of a row."""
     info = line.pop("exc_info", None)
-    error = info[1] if isinstance(info, tuple) else sys.exc_info()[1] if info else None
+    match info:
+        case BaseException():
+            error: BaseException | None = info
+        case tuple():
+            error = info[1]
+        case _:
+            error = sys.exc_info()[1] if info else None
     if error is not None:
         line["exception"] = f"{type(error).__module__}.{type(error).__qualname__}"
         line["raised_at"] = _where(error)

@@ -3,10 +3,12 @@
 import re
 from typing import Final
 
-ADDRESS: Final = re.compile(r"([^\s@\"'<>(),;:\\\[\]]{1,64})@([^\s@\"'<>(),;:\\\[\]]{1,255})")
-CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+@")
-AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/=._~-]{6,}")
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+ADDRESS: Final = re.compile(r"[^\s@\"'<>(),;:\\\[\]•…][^\s@\"<>(),;:\\\[\]•…]{0,63}@[^\s\"'<>(),;:\\\[\]•…]+")
+CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/\s]+@")
+AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)(?:\s+(?:basic|bearer))*\s+[a-z0-9+/=._~-]{6,}")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+SHORTEST_HIDDEN: Final = 4
+"""A shorter value is in too many words to be hidden in a text."""
 SHOWN_TEXT: Final = 500
 
 
@@ -30,14 +32,10 @@ def redact(text: str, *secrets: str, limit: int = SHOWN_TEXT) -> str:
     Redacting twice changes nothing more.
     """
     line = CONTROL.sub(" ", text).strip()
-    for secret in filter(None, secrets):
-        line = line.replace(secret, "••••")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST_HIDDEN:
+            line = line.replace(secret, "••••")
     line = CREDENTIALS_IN_URL.sub("••••@", line)
     line = AUTHORIZATION.sub(r"\1 ••••", line)
-    line = ADDRESS.sub(_masked, line)
+    line = ADDRESS.sub(lambda address: mask_email(address.group()), line)
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _masked(match: re.Match[str]) -> str:
-    whole = match.group()
-    return whole if "•" in whole else mask_email(whole)

@@ -85,10 +85,23 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: naming every setting at fault and what is wrong with it, never its value.
         """
+        given = set_values(values)
         try:
-            return cls.model_validate(set_values(values))
+            return cls.model_validate(given)
         except ValidationError as error:
-            raise ConfigurationError(_faults(error), hint="the names and values: .env.example") from None
+            faults = [*_faults(error), *cls._more_faults(given, error)]
+            raise ConfigurationError("; ".join(faults), hint="the names and values: .env.example") from None
+
+    @classmethod
+    def _more_faults(cls, given: Mapping[str, str], error: ValidationError) -> list[str]:
+        """Return the contradictions among the settings that are not at fault by themselves."""
+        at_fault = tuple(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
+        if at_fault:
+            try:
+                cls.model_validate({name: value for name, value in given.items() if name not in at_fault})
+            except ValidationError as more:
+                return [fault for fault in _faults(more) if not fault.startswith(at_fault)]
+        return []
 
     @field_validator("database_url", mode="before")
     @classmethod
@@ -105,12 +118,7 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {
-            "redis",
-            "rediss",
-            "unix",
-            "redis+socket",
-        }:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in REDIS_SCHEMES:
             raise ValueError("must be a Redis address, such as redis://host:6379/0")
         return value
 
@@ -138,7 +146,7 @@ class Settings(BaseModel):
         if self.env == "production":
             faults += self._unfit_for_production()
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError(FAULT_SEPARATOR.join(faults))
         return self
 
     def _contradictions(self) -> list[str]:
@@ -148,6 +156,8 @@ class Settings(BaseModel):
         names = [token.name for token in self.api_tokens]
         if len(set(names)) < len(names):
             faults.append("CIO_API_TOKENS gives one name to two tokens")
+        if len({token.token.get_secret_value() for token in self.api_tokens}) < len(names):
+            faults.append("CIO_API_TOKENS gives one token to two names")
         for name, url in self._customerio_urls().items():
             faults += _url_faults(name, url, strict=self.env == "production")
         if (self.customerio_site_id is None) != (self.customerio_api_key is None):
@@ -199,7 +209,9 @@ class Settings(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for the redactor."""
         held = [value for value in self.__dict__.values() if isinstance(value, SecretStr)]
-        return tuple(secret.get_secret_value() for secret in [*held, *(token.token for token in self.api_tokens)])
+        webhook = self.customerio_webhook_secret.get_secret_value() if self.customerio_webhook_secret else ""
+        values = [secret.get_secret_value() for secret in [*held, *(token.token for token in self.api_tokens)]]
+        return (*values, *(key.strip() for key in webhook.split(",") if "," in webhook))
 
     def required_database_url(self) -> str:
         """Return `DATABASE_URL`.
@@ -253,7 +265,7 @@ def _parse_token(number: int, entry: str) -> ApiToken:
 def _url_faults(name: str, url: str, *, strict: bool) -> list[str]:
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        host, _ = parts.hostname or "", parts.port
     except ValueError:
         return [f"{name} is not an address"]
     if parts.scheme not in {"http", "https"} or not host:
@@ -265,9 +277,12 @@ def _url_faults(name: str, url: str, *, strict: bool) -> list[str]:
     return []
 
 
-def _faults(error: ValidationError) -> str:
-    lines = []
+FAULT_SEPARATOR: Final = "; "
+
+
+def _faults(error: ValidationError) -> list[str]:
+    lines: list[str] = []
     for fault in error.errors(include_url=False, include_input=False, include_context=False):
         message = str(fault["msg"]).removeprefix("Value error, ")
-        lines.append(f"{fault['loc'][0]}: {message}" if fault["loc"] else message)
-    return "; ".join(lines)
+        lines += [f"{fault['loc'][0]}: {message}"] if fault["loc"] else message.split(FAULT_SEPARATOR)
+    return lines

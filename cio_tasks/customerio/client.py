@@ -42,9 +42,10 @@ class CustomerIO:
         return self._transport is None
 
     def batch(self, operations: Sequence[Operation]) -> tuple[Reply, BatchResult]:
-        """Send the operations in one request (Track API v2, `POST /api/v2/batch`) and return the reply and its meaning.
+        """Send the operations in one request, and return the reply and its meaning (Track API v2, `POST /api/v2/batch`).
 
-        The caller keeps within `limits.BATCH_BYTES`. Nothing is sent when our own pace allows none. Raises nothing for what the other side does.
+        The caller keeps within `limits.BATCH_BYTES`. Nothing is sent when our own pace allows none. Raises nothing for
+        what the other side does.
         """
         if self._transport is None:
             return MOCK_REPLY, BatchResult(Delivered(mock=True))

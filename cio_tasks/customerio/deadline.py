@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -23,15 +23,24 @@ class Deadline:
 
     def __init__(self) -> None:
         self.passed = False
-        self.connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+
+    def hold(self, sock: socket.socket | None) -> None:
+        """Take the socket in use. The connection may let go of it while the body is still being read.
+
+        Raises:
+            TimeoutError: when the time is up already, as after a slow name server.
+        """
+        self._socket = sock
+        if self.passed:
+            raise TimeoutError
 
     def expire(self) -> None:
-        """Shut the connection in use down, so that whoever waits on it stops waiting."""
+        """Shut the socket in use down, so that whoever waits on it stops waiting."""
         self.passed = True
-        sock = getattr(self.connection, "sock", None)
-        if sock is not None:
+        if self._socket is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -49,30 +58,42 @@ def deadline(total: timedelta) -> Iterator[Deadline]:
         _in_use.deadline = None
 
 
-def _note(connection: HTTPConnection) -> None:
+def _hold(sock: socket.socket | None) -> None:
     current: Deadline | None = getattr(_in_use, "deadline", None)
     if current is not None:
-        current.connection = connection
+        current.hold(sock)
 
 
-class _NotedHTTPConnection(HTTPConnection):
+class _Held(HTTPConnection):
+    """Hands its socket over as soon as there is one: plain, then wrapped, or kept from the last request."""
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        _hold(sock)
+        return sock
+
+    def connect(self) -> None:
+        super().connect()
+        _hold(self.sock)
+
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _note(self)
+        _hold(self.sock)
         super().request(*args, **kwargs)
 
 
-class _NotedHTTPSConnection(HTTPSConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _note(self)
-        super().request(*args, **kwargs)
+class _HeldHTTPS(_Held, HTTPSConnection):
+    pass
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _NotedHTTPConnection
+    ConnectionCls = _Held
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _NotedHTTPSConnection
+    ConnectionCls = _HeldHTTPS
+
+
+POOLS: Final = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class DeadlineAdapter(HTTPAdapter):
@@ -84,4 +105,10 @@ class DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools use connections that note themselves."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the pools behind a proxy do the same."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = POOLS
+        return manager

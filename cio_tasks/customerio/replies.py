@@ -4,13 +4,14 @@ A reply is judged for the batch as a whole; a 207, or a 200 that carries errors,
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
-from cio_tasks.customerio.transport import Reply
+from cio_tasks.customerio.transport import BODY_LIMIT, Reply
 from cio_tasks.outcomes import (
     CREDENTIALS_AT_FAULT,
     REDIRECTED,
@@ -22,6 +23,7 @@ from cio_tasks.outcomes import (
     RetryLater,
 )
 
+NOT_PLAIN: Final = re.compile(r"[^a-z0-9_.-]+")
 RETRY_AFTER_ABSENT: Final = timedelta(seconds=5)
 RETRY_AFTER_SHORTEST: Final = timedelta(seconds=1)
 RETRY_AFTER_LONGEST: Final = timedelta(minutes=15)
@@ -66,7 +68,8 @@ def _read_success(reply: Reply, size: int) -> BatchResult:
     body = _json_object(reply.body)
     if body is None:
         return BatchResult(
-            RetryLater(ErrorType.NETWORK, "not_customerio", "the answer is not Customer.io's", reply.status)
+            RetryLater(ErrorType.NETWORK, "not_customerio", "the answer is not Customer.io's", reply.status),
+            splittable=len(reply.body) >= BODY_LIMIT,
         )
     errors = body.get("errors") or []
     if not errors:
@@ -85,8 +88,14 @@ def _item_errors(errors: Any, size: int, status: int | None) -> dict[int, Reject
         index = error.get("batch_index") if isinstance(error, dict) else None
         if type(index) is not int or not 0 <= index < size:
             return None
-        items.setdefault(index, Rejected(f"item_{error.get('reason') or 'invalid'}"[:60], _item_message(error), status))
+        items.setdefault(index, Rejected(_item_code(error), _item_message(error), status))
     return items
+
+
+def _item_code(error: dict[str, Any]) -> str:
+    """Return a plain word: what the other side calls the reason goes into the table, the log and the metrics."""
+    word = NOT_PLAIN.sub("_", str(error.get("reason") or "invalid").lower()).strip("_")
+    return f"item_{word or 'invalid'}"[:60]
 
 
 def _item_message(error: dict[str, Any]) -> str:

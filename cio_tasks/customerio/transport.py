@@ -119,11 +119,12 @@ def _name_failure(error: Exception, limit: Deadline) -> str:
 
 
 FAILURE_WORDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...]] = (
-    ((urllib3.exceptions.TimeoutError, TimeoutError), "timeout"),
     (urllib3.exceptions.SSLError, "tls"),
     (urllib3.exceptions.NameResolutionError, "dns"),
     (ConnectionRefusedError, "connection_refused"),
     ((ConnectionResetError, BrokenPipeError, ConnectionAbortedError), "connection_reset"),
+    (urllib3.exceptions.NewConnectionError, "connection_failed"),
+    ((urllib3.exceptions.TimeoutError, TimeoutError), "timeout"),
     ((urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError), "not_http"),
 )
 
