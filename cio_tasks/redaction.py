@@ -6,7 +6,8 @@ from typing import Final
 ADDRESS: Final = re.compile(r"[^\s@\"'<>(),;:\\\[\]•…][^\s@\"<>(),;:\\\[\]•…]{0,63}@[^\s\"'<>(),;:\\\[\]•…]+")
 CREDENTIALS_IN_URL: Final = re.compile(r"(?<=://)[^/\s]+@")
 AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)(?:\s+(?:basic|bearer))*\s+[a-z0-9+/=._~-]{6,}")
-CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+UNSHOWABLE: Final = re.compile(rf"[{CONTROL.pattern[1:-2]}\ud800-\udfff]+")
 SHORTEST_HIDDEN: Final = 4
 """A shorter value is in too many words to be hidden in a text."""
 SHOWN_TEXT: Final = 500
@@ -31,7 +32,7 @@ def redact(text: str, *secrets: str, limit: int = SHOWN_TEXT) -> str:
 
     Redacting twice changes nothing more.
     """
-    line = CONTROL.sub(" ", text).strip()
+    line = UNSHOWABLE.sub(" ", text).strip()
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST_HIDDEN:
             line = line.replace(secret, "••••")
