@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import Interval, and_, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from cio_tasks.models import SyncJob
@@ -42,6 +43,8 @@ class JobCounts:
     """The counts of all phases."""
 
     phases: dict[Phase, PhaseCounts]
+    next_retry_in: timedelta | None = None
+    """How long until the first of the jobs that wait for another try is due."""
 
     @property
     def total(self) -> int:
@@ -65,4 +68,10 @@ def count_jobs(session: Session, signup_ids: Iterable[UUID] | None = None) -> Jo
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for phase, where, count in session.execute(statement):
         found[phase][where] = count
-    return JobCounts({phase: PhaseCounts(**found[phase]) for phase in Phase})
+    phases = {phase: PhaseCounts(**found[phase]) for phase in Phase}
+    return JobCounts(phases, next_retry_in=_next_retry_in(session))
+
+
+def _next_retry_in(session: Session) -> timedelta | None:
+    soonest = cast(func.min(SyncJob.next_retry_at) - func.now(), Interval)
+    return session.scalar(select(soonest).where(SyncJob.status == JobStatus.PENDING))

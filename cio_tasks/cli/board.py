@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,6 +21,7 @@ from cio_tasks.settings import Role
 from cio_tasks.states import Phase
 
 REFRESH_SECONDS: Final = 0.5
+UNCHANGED_SECONDS: Final = 20.0
 PIPED_WIDTH: Final = 160
 LINE_SECONDS: Final = 5.0
 """How often progress is a line, where there is no terminal."""
@@ -50,7 +52,6 @@ class Watch:
         self._read = read
         self._lines = 0
         self._sending = True
-        self._printed_at = 0.0
         self._progress = Progress(
             TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
         )
@@ -79,14 +80,17 @@ class Watch:
         self._stop.set()
 
     def _run_lines(self) -> None:
+        shown, again_at = None, 0.0
         while not self._stop.wait(LINE_SECONDS):
             counts = self._read()
-            self._console.print(f"  {self._lines} lines sent, {_words(counts)}", highlight=False)
+            if counts.phases != shown or time.monotonic() > again_at:
+                self._console.print(f"  {self._lines} lines sent, {_words(counts)}")
+                shown, again_at = counts.phases, time.monotonic() + UNCHANGED_SECONDS
 
     def _render(self, counts: JobCounts) -> RenderableType:
         total = None if self._sending else counts.total
         self._progress.update(self._task, completed=counts.total - counts.unfinished, total=total)
-        return Group(_jobs_table(counts), self._progress)
+        return Group(_jobs_table(counts), self._progress, _next_try(counts))
 
 
 @contextmanager
@@ -114,8 +118,14 @@ def _jobs_table(counts: JobCounts) -> Table:
     return table
 
 
+def _next_try(counts: JobCounts) -> str:
+    wait = counts.next_retry_in
+    return "" if wait is None or wait.total_seconds() < 1 else f"  next try in {wait.total_seconds():.0f} s"
+
+
 def _words(counts: JobCounts) -> str:
-    return ", ".join(f"{sum(getattr(phase, name) for phase in counts.phases.values())} {name}" for name in COLUMNS)
+    words = ", ".join(f"{sum(getattr(phase, name) for phase in counts.phases.values())} {name}" for name in COLUMNS)
+    return words + _next_try(counts).replace("  ", ", ", 1)
 
 
 # --- the summary ------------------------------------------------------------------------------------------------------
