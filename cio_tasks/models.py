@@ -46,8 +46,9 @@ class Customer(Base):
         Index("uq_customers_email", func.lower(text("email")), unique=True),
         Index(
             "ix_customers_search",
-            text("(lower(first_name || ' ' || last_name || ' ' || email)) gin_trgm_ops"),
+            func.lower(text("(((first_name || ' ') || last_name) || ' ') || email")).label("searched"),
             postgresql_using="gin",
+            postgresql_ops={"searched": "gin_trgm_ops"},
         ),
     )
 

@@ -47,9 +47,10 @@ def upgrade() -> None:
     op.create_index(
         "ix_customers_search",
         "customers",
-        [sa.literal_column("(lower(first_name || ' ' || last_name || ' ' || email)) gin_trgm_ops")],
+        [sa.literal_column("lower((((first_name || ' ') || last_name) || ' ') || email)").label("searched")],
         unique=False,
         postgresql_using="gin",
+        postgresql_ops={"searched": "gin_trgm_ops"},
     )
     op.create_index("uq_customers_email", "customers", [sa.literal_column("lower(email)")], unique=True)
     op.create_table(
