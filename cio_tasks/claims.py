@@ -49,7 +49,10 @@ def is_due() -> ColumnElement[bool]:
 
 
 def may_follow() -> ColumnElement[bool]:
-    """Return the condition that an enriched job is not ahead of its signup's initial job."""
+    """Return the condition that an enriched job is not ahead of its signup's initial job.
+
+    OFFSET 0 keeps the planner from turning this into a join, which would read all unfinished initial jobs for each claim.
+    """
     initial = aliased(SyncJob)
     unfinished = (
         select(initial.id)
@@ -59,6 +62,7 @@ def may_follow() -> ColumnElement[bool]:
             initial.status.in_(UNFINISHED),
         )
         .correlate(SyncJob)
+        .offset(0)
         .exists()
     )
     return or_(SyncJob.sync_phase == Phase.INITIAL, ~unfinished)
@@ -102,7 +106,7 @@ def _with_failed_initial(session: Session, jobs: Sequence[SyncJob]) -> set[UUID]
             select(SyncJob.signup_id).where(
                 SyncJob.signup_id.in_([job.signup_id for job in jobs]),
                 SyncJob.sync_phase == Phase.INITIAL,
-                SyncJob.status == JobStatus.FAILED,
+                SyncJob.status != JobStatus.COMPLETED,
             )
         )
     )

@@ -5,7 +5,7 @@ error, unless both halves meet it too, which is an outage and not a bad job. No 
 """
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -86,14 +86,17 @@ def deliver(runtime: Runtime, claims: Sequence[Claim], *, probing: bool = False)
     parcels, refused = _build(claims)
     results = record(runtime, refused)
     old_at = time.monotonic() + runtime.settings.stuck_after.total_seconds() * FRESH_SHARE
-    batches = list(_pack(parcels, runtime.settings.batch_size))
-    for number, batch in enumerate(batches):
+    waiting = deque(_pack(parcels, runtime.settings.batch_size))
+    while waiting:
         obstacle = _find_obstacle(runtime, results, old_at)
         if obstacle is not None:
-            left = [parcel.claim for later in batches[number:] for parcel in later]
+            left = [parcel.claim for batch in waiting for parcel in batch]
             return [*results, *record(runtime, [Result(claim, obstacle) for claim in left])]
-        sent = [_presentable(result, runtime.settings) for result in _send(runtime.client, batch)]
-        results += record(runtime, [replace(result, probing=probing) for result in sent])
+        batch = waiting.popleft()
+        sent, parts = _send(runtime.client, batch)
+        waiting.extendleft(reversed(parts))
+        shown = _presentable(sent, batch, runtime.settings)
+        results += record(runtime, [replace(result, probing=probing) for result in shown])
     return results
 
 
@@ -155,28 +158,32 @@ def _pack(parcels: Sequence[Parcel], batch_size: int) -> Iterator[list[Parcel]]:
 # --- send and classify ------------------------------------------------------------------------------------------------
 
 
-def _send(client: CustomerIO, batch: Sequence[Parcel]) -> list[Result]:
+def _send(client: CustomerIO, batch: list[Parcel]) -> tuple[list[Result], list[list[Parcel]]]:
+    """Send a batch; return what is known now, and the parts of it that have to be sent by themselves."""
     reply, result = _post(client, batch)
     if len(batch) == 1 or not result.splittable:
-        return _results(batch, reply, result)
-    left, right = batch[: len(batch) // 2], batch[len(batch) // 2 :]
-    if isinstance(result.outcome, Rejected):
-        return [*_send(client, left), *_send(client, right)]
-    return _isolate(client, left, right)
+        return _results(batch, reply, result), []
+    halves = _halves(batch)
+    return ([], halves) if isinstance(result.outcome, Rejected) else _isolate(client, halves)
 
 
-def _isolate(client: CustomerIO, left: Sequence[Parcel], right: Sequence[Parcel]) -> list[Result]:
+def _isolate(client: CustomerIO, halves: list[list[Parcel]]) -> tuple[list[Result], list[list[Parcel]]]:
     """Find the job that makes the server fail. When both halves fail it is the server: ask no further."""
-    answers = [(half, *_post(client, half)) for half in (left, right)]
+    answers = [(half, *_post(client, half)) for half in halves]
     stubborn = all(isinstance(result.outcome, RetryLater) for _, _, result in answers)
-    results: list[Result] = []
+    known: list[Result] = []
+    parts: list[list[Parcel]] = []
     for half, reply, result in answers:
-        if stubborn or not isinstance(result.outcome, RetryLater) or not result.splittable or len(half) == 1:
-            results += _results(half, reply, result)
+        if stubborn or len(half) == 1 or not result.splittable:
+            known += _results(half, reply, result)
         else:
-            middle = len(half) // 2
-            results += _isolate(client, half[:middle], half[middle:])
-    return results
+            parts += _halves(half)
+    return known, parts
+
+
+def _halves(batch: list[Parcel]) -> list[list[Parcel]]:
+    middle = len(batch) // 2
+    return [batch[:middle], batch[middle:]]
 
 
 def _post(client: CustomerIO, batch: Sequence[Parcel]) -> tuple[Reply, BatchResult]:
@@ -185,7 +192,8 @@ def _post(client: CustomerIO, batch: Sequence[Parcel]) -> tuple[Reply, BatchResu
 
 def _results(batch: Sequence[Parcel], reply: Reply, result: BatchResult) -> list[Result]:
     """Return what each job of a batch met: the first of its operations that was refused, or the batch's outcome."""
-    exchange = Exchange(reply.request_id, len(batch), reply.elapsed)
+    unsent = isinstance(result.outcome, Deferred)
+    exchange = None if unsent else Exchange(reply.request_id, len(batch), reply.elapsed)
     results, index = [], 0
     for parcel in batch:
         places = range(index, index + len(parcel.operations))
@@ -195,15 +203,24 @@ def _results(batch: Sequence[Parcel], reply: Reply, result: BatchResult) -> list
     return results
 
 
-def _presentable(result: Result, settings: Settings) -> Result:
-    """Return the result with an error text that is safe to store: an answer may echo the values it refuses."""
-    outcome = result.outcome
-    if isinstance(outcome, Delivered):
-        return result
-    signup, customer = result.claim.signup, result.claim.signup.customer
-    personal = [customer.email, customer.phone or "", signup.team_bet_on or ""]
-    personal += [name for name in (customer.first_name, customer.last_name) if len(name) > 2]  # noqa: PLR2004
-    return replace(result, outcome=replace(outcome, detail=redact(outcome.detail, *settings.secrets, *personal)))
+def _presentable(results: Sequence[Result], batch: Sequence[Parcel], settings: Settings) -> list[Result]:
+    """Return the results with error texts that are safe to store: an answer may echo any value of its batch."""
+    if all(isinstance(result.outcome, Delivered) for result in results):
+        return list(results)
+    secrets = [*settings.secrets, *(value for parcel in batch for value in _personal(parcel.claim))]
+    shown: dict[Outcome, Outcome] = {}
+    for outcome in {result.outcome for result in results}:
+        if isinstance(outcome, Delivered):
+            shown[outcome] = outcome
+        else:
+            shown[outcome] = replace(outcome, detail=redact(outcome.detail, *secrets))
+    return [replace(result, outcome=shown[result.outcome]) for result in results]
+
+
+def _personal(claim: Claim) -> list[str]:
+    signup, customer = claim.signup, claim.signup.customer
+    names = [name for name in (customer.first_name, customer.last_name) if len(name) > 2]  # noqa: PLR2004
+    return [customer.email, customer.phone or "", signup.team_bet_on or "", *names]
 
 
 # --- record -----------------------------------------------------------------------------------------------------------

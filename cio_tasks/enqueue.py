@@ -34,7 +34,8 @@ def ring_after_commit(session: Session, job_id: UUID) -> None:
         session.info[TO_RING] = []
         event.listen(session, "after_transaction_end", _after_transaction)
         event.listen(session, "after_commit", _after_commit)
-    session.info[TO_RING].append(job_id)
+        event.listen(session, "after_soft_rollback", _after_rollback)
+    session.info[TO_RING].append((job_id, session.get_nested_transaction()))
 
 
 def _after_commit(session: Session) -> None:
@@ -43,10 +44,21 @@ def _after_commit(session: Session) -> None:
         session.info[TO_RING, "committed"] = True
 
 
+def _after_rollback(session: Session, rolled_back: SessionTransaction) -> None:
+    """Forget what was enqueued inside a savepoint that is gone."""
+    session.info[TO_RING] = [entry for entry in session.info[TO_RING] if not _is_within(entry[1], rolled_back)]
+
+
+def _is_within(transaction: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while transaction is not None and transaction is not outer:
+        transaction = transaction.parent
+    return transaction is outer
+
+
 def _after_transaction(session: Session, transaction: SessionTransaction) -> None:
     """Ring when the outermost transaction has ended well, and forget what was rolled back."""
     if transaction.parent is not None:
         return
-    job_ids, session.info[TO_RING] = session.info[TO_RING], []
+    job_ids, session.info[TO_RING] = [job_id for job_id, _ in session.info[TO_RING]], []
     if session.info.pop((TO_RING, "committed"), False) and job_ids:
         wake.ring(job_ids)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Interval, and_, cast, func, literal, or_, select, text, update
+from sqlalchemy import ColumnElement, Interval, and_, case, cast, func, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
@@ -60,28 +60,31 @@ def close(session: Session, reason: Reason, *, wait: timedelta | None, note: str
     A closing never shortens one that stands.
     """
     until = None if wait is None else func.now() + wait
-    opened = session.scalar(select(Gate.closed_at).where(Gate.reason == reason)) is None
     values = insert(Gate).values(reason=reason, closed_at=func.now(), closed_until=until, note=note, actor=actor)
-    longer = None if wait is None else func.greatest(Gate.closed_until, values.excluded.closed_until)
-    session.execute(
+    endless = or_(Gate.closed_until.is_(None), values.excluded.closed_until.is_(None))
+    longer = case((endless, None), else_=func.greatest(Gate.closed_until, values.excluded.closed_until))
+    stands = _is_closed(Gate)
+    opened = session.scalar(
         values.on_conflict_do_update(
             index_elements=["reason"],
             set_={
-                "closed_at": func.coalesce(Gate.closed_at, func.now()),
-                "closed_until": longer,
+                "closed_at": case((stands, Gate.closed_at), else_=func.now()),
+                "closed_until": case((stands, longer), else_=values.excluded.closed_until),
                 "note": note,
                 "actor": actor,
             },
-        )
+        ).returning(Gate.closed_at == func.now())
     )
     if opened:
         details = {"reason": reason, "seconds": None if wait is None else round(wait.total_seconds(), 3), "note": note}
         add_audit(session, "gate_closed", [{"details": details}], actor=actor)
-    return opened
+    return bool(opened)
 
 
-def open_up(session: Session, reasons: Iterable[Reason] | None = None, *, actor: str = SYSTEM) -> list[Reason]:
-    """Open the gate for these reasons (None: all); return those that were closed."""
+def open_up(
+    session: Session, reasons: Iterable[Reason] | None = None, *, actor: str = SYSTEM, due: bool = False
+) -> list[Reason]:
+    """Open the gate for these reasons (None: all), or only those of them that are `due`; return those it opened."""
     statement = (
         update(Gate)
         .where(Gate.closed_at.is_not(None))
@@ -91,6 +94,8 @@ def open_up(session: Session, reasons: Iterable[Reason] | None = None, *, actor:
     )
     if reasons is not None:
         statement = statement.where(Gate.reason.in_(list(reasons)))
+    if due:
+        statement = statement.where(Gate.closed_until <= func.now())
     opened = [Reason(reason) for reason in session.scalars(statement)]
     add_audit(session, "gate_opened", [{"details": {"reason": reason}} for reason in opened], actor=actor)
     return opened
@@ -166,6 +171,12 @@ def begin_probe(session: Session) -> list[Reason]:
         .execution_options(synchronize_session=False)
     )
     return [Reason(reason) for reason in session.scalars(statement)]
+
+
+def give_up_probe(session: Session, reasons: Iterable[Reason]) -> None:
+    """Let another worker probe: this one learned nothing."""
+    statement = update(Gate).where(Gate.reason.in_(list(reasons))).values(probing_until=None)
+    session.execute(statement.execution_options(synchronize_session=False))
 
 
 def fail_probe(session: Session, reasons: Iterable[Reason], *, scale: float) -> timedelta:

@@ -84,7 +84,12 @@ def probe(runtime: Runtime) -> list[Result]:
         _settle(runtime, reasons, works=isinstance(answer.outcome, Delivered))
         return []
     results = deliver(runtime, claims, probing=True)
-    _settle(runtime, reasons, works=any(isinstance(result.outcome, (Delivered, Rejected)) for result in results))
+    asked = [result for result in results if result.exchange is not None]
+    if asked:
+        _settle(runtime, reasons, works=any(isinstance(result.outcome, (Delivered, Rejected)) for result in asked))
+    else:
+        with runtime.sessions.begin() as session:
+            gate.give_up_probe(session, reasons)
     return results
 
 
@@ -97,7 +102,7 @@ def _settle(runtime: Runtime, reasons: Sequence[Reason], *, works: bool) -> None
         wake.sweep_after(wait)
         return
     with runtime.sessions.begin() as session:
-        opened = gate.open_up(session, reasons)
-        if Reason.AUTH in opened:
+        if Reason.AUTH in reasons:
             transitions.revive_unauthorized(session)
+        opened = gate.open_up(session, reasons, due=True)
     emit("gate.opened", reasons=[*opened])

@@ -13,7 +13,7 @@ from celery import Task, signals
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from cio_tasks import events, logs, maintenance, processor
+from cio_tasks import events, logs, maintenance, processor, wake
 from cio_tasks.backoff import retry_delay
 from cio_tasks.celery_app import app
 from cio_tasks.countdowns import Countdowns
@@ -41,7 +41,8 @@ def sync_signup(self: Task, job_id: str) -> None:
     if result is not None and result.verdict is Verdict.RETRYING:
         countdown = retry_delay(result.claim.attempt_count + 1, scale=runtime.settings.time_scale)
         if _countdowns.hold(countdown):
-            raise self.retry(countdown=countdown.total_seconds())
+            seconds = countdown.total_seconds()
+            raise self.retry(countdown=seconds, expires=seconds + wake.EXPIRES_SECONDS)
 
 
 @app.task(name="cio_tasks.process_due")

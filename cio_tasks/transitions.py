@@ -211,18 +211,19 @@ def fail(
 ) -> list[Claim]:
     """Give these jobs up, with a dead letter each (rows B9 to B11); return the claims that held.
 
-    A failure that might have passed comes here when the retries are exhausted.
+    A failure that might have passed comes here when the retries are exhausted. A job of which a newer version was
+    confirmed meanwhile goes back to pending instead (`supersede`).
     """
     exhausted = isinstance(failure, RetryLater)
     journal.lock_signups(session, [claim.signup_id for claim in claims])
     error = _error_columns(failure)
-    held = _held(
-        claims, _update(session, _mine(claims), status=JobStatus.FAILED, claimed_by=None, next_retry_at=None, **error)
-    )
+    ended = {"status": JobStatus.FAILED, "claimed_by": None, "next_retry_at": None, **error}
+    buried = _held(claims, _update(session, _mine(claims, with_version=True), **ended))
+    superseded = _supersede(session, [claim for claim in claims if claim not in buried])
     outcome = "retry_later" if exhausted else "rejected"
-    journal.add_attempts(session, held, exchange, outcome=outcome, **error)
-    _bury(session, held, error, exhausted=exhausted)
-    return held
+    journal.add_attempts(session, [*buried, *superseded], exchange, outcome=outcome, **error)
+    _bury(session, buried, error, exhausted=exhausted)
+    return [*buried, *superseded]
 
 
 def _bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exhausted: bool) -> None:
@@ -322,7 +323,8 @@ def _requeue(
     if not found:
         return []
     journal.lock_signups(session, found)
-    jobs = _update(session, condition, status=JobStatus.PENDING, **FRESH, **values)
+    locked = and_(condition, SyncJob.signup_id.in_(found))
+    jobs = _update(session, locked, status=JobStatus.PENDING, **FRESH, **values)
     if jobs:
         journal.resolve_dead_letters(session, [job.id for job in jobs], resolution=resolution, actor=actor)
         journal.refresh_failure_flags(session, [job.signup_id for job in jobs])

@@ -55,10 +55,15 @@ class Bell:
     def _publish(self, task: str, calls: Sequence[list[str]], countdown: float | None = None) -> None:
         if time.monotonic() < self._quiet_until:
             return
+        until = time.monotonic() + BOUND_SECONDS
         try:
             room = self._window - cast("int", self._redis.llen(QUEUE))
             for args in calls[: max(room, 0)]:
-                self._app.send_task(task, args, countdown=countdown, expires=EXPIRES_SECONDS, retry=False)
+                if time.monotonic() > until:
+                    return
+                self._app.send_task(
+                    task, args, countdown=countdown, expires=EXPIRES_SECONDS + (countdown or 0), retry=False
+                )
         except (redis.RedisError, OperationalError, OSError) as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             logging.getLogger(__name__).warning("not ringing for %s s: %s", QUIET_SECONDS, type(error).__name__)
