@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -51,6 +52,9 @@ class Verdict(StrEnum):
     FAILED = "failed"
     RETRYING = "retrying"
     DEFERRED = "deferred"
+
+
+ENDED: Final = frozenset({Verdict.SUCCEEDED, Verdict.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +246,21 @@ def _record_alike(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
     with runtime.sessions.begin() as session:
         kept = _write(session, first, [result.claim for result in results], scale)
         closed = gate.close_for(session, first.outcome, scale=scale)
-        followers = queries.list_followers(session, [claim.signup_id for claim in kept if claim.phase is Phase.INITIAL])
+        ready = _now_ready(session, kept) if first.verdict in ENDED else []
     held = [result for result in results if result.claim in kept]
     for result in held:
         _tell(result)
     if closed is not None:
         emit("gate.closed", reason=closed.reason, seconds=closed.wait.total_seconds())
         wake.sweep_after(closed.wait)
-    if first.verdict is Verdict.SUCCEEDED:
-        wake.ring(followers)
+    wake.ring(ready)
     return held
+
+
+def _now_ready(session: Session, ended: Sequence[Claim]) -> list[UUID]:
+    """Return the jobs that may run because these ended: the enriched ones behind them, and newer versions owed."""
+    signups = [claim.signup_id for claim in ended if claim.phase is Phase.INITIAL]
+    return [*queries.list_followers(session, signups), *queries.list_owed(session, [claim.job_id for claim in ended])]
 
 
 def _write(session: Session, result: Result, claims: Sequence[Claim], scale: float) -> list[Claim]:

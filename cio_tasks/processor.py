@@ -28,10 +28,9 @@ class Summary:
     deferred: int = 0
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> Self:
-        """Count the results of a run."""
-        counts = Counter(result.verdict for result in results)
-        return cls(len(results), *(counts[verdict] for verdict in Verdict))
+    def of(cls, counts: Counter[Verdict]) -> Self:
+        """Return the summary of these counts."""
+        return cls(counts.total(), *(counts[verdict] for verdict in Verdict))
 
 
 def sync_one(runtime: Runtime, job_id: UUID) -> Result | None:
@@ -47,18 +46,18 @@ def process_due(runtime: Runtime, *, limit: int, at_most: timedelta | None = Non
     When the gate is closed and its time has come, this is also where the one probe happens.
     """
     until = None if at_most is None else time.monotonic() + at_most.total_seconds()
-    results = probe(runtime)
-    while len(results) < limit and not runtime.stopping.is_set():
-        claims = _claim(runtime, limit=min(runtime.settings.batch_size, limit - len(results)))
-        if not claims:
+    counts = _count(probe(runtime))
+    while counts.total() < limit and not runtime.stopping.is_set():
+        claims = _claim(runtime, limit=min(runtime.settings.batch_size, limit - counts.total()))
+        delivered = _count(deliver(runtime, claims))
+        counts += delivered
+        if not claims or delivered[Verdict.DEFERRED] or (until is not None and time.monotonic() > until):
             break
-        delivered = deliver(runtime, claims)
-        results += delivered
-        if until is not None and time.monotonic() > until:
-            break
-        if any(result.verdict is Verdict.DEFERRED for result in delivered):
-            break
-    return Summary.of(results)
+    return Summary.of(counts)
+
+
+def _count(results: Sequence[Result]) -> Counter[Verdict]:
+    return Counter(result.verdict for result in results)
 
 
 def _claim(runtime: Runtime, *, limit: int, job_id: UUID | None = None, probing: bool = False) -> list[Claim]:

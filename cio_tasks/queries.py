@@ -57,6 +57,12 @@ class JobCounts:
         return sum(counts.pending + counts.retrying + counts.processing for counts in self.phases.values())
 
 
+def list_owed(session: Session, job_ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of these jobs that are pending and due at once."""
+    owed = [SyncJob.id.in_(list(job_ids)), SyncJob.status == JobStatus.PENDING, SyncJob.next_retry_at.is_(None)]
+    return list(session.scalars(select(SyncJob.id).where(*owed)))
+
+
 def count_jobs(session: Session, signup_ids: Iterable[UUID] | None = None) -> JobCounts:
     """Count the jobs, of all signups or of these, by phase and status."""
     standing = case(

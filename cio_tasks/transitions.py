@@ -354,7 +354,8 @@ def _mine(claims: Sequence[Claim], *, with_version: bool = False) -> ColumnEleme
         )
     else:
         held = tuple_(SyncJob.id, SyncJob.claim_token).in_([(claim.job_id, claim.token) for claim in claims])
-    return and_(SyncJob.status == JobStatus.PROCESSING, held)
+    ids = SyncJob.id.in_([claim.job_id for claim in claims])  # said once more for the primary key's index
+    return and_(SyncJob.status == JobStatus.PROCESSING, ids, held)
 
 
 def _held(claims: Sequence[Claim], jobs: Iterable[SyncJob]) -> list[Claim]:

@@ -2,10 +2,26 @@
 
 import string
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Float, Numeric, Text, Uuid, cast, column, func, literal, select, text, update, values
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Float,
+    Numeric,
+    Text,
+    Uuid,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    text,
+    update,
+    values,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
@@ -162,6 +178,14 @@ def _differs(signup: Signup, slip: ConfirmationIn) -> bool:
     return not (signup.extraction_version and same)
 
 
+def _after_the_last() -> ColumnElement[datetime]:
+    """Return the time of a confirmation: now, and at least a second after the one before.
+
+    Customer.io orders the values of an attribute by whole seconds, so two corrections in one second would have no order.
+    """
+    return func.greatest(func.clock_timestamp(), Signup.extraction_confirmed_at + timedelta(seconds=1))
+
+
 def _write(session: Session, slips: Mapping[UUID, ConfirmationIn]) -> None:
     """Write bet slips as new versions. The clock is read under the lock: a later version has a later time."""
     rows = [(signup_id, s.bet_amount, s.team_bet_on, s.odds, s.confidence) for signup_id, s in slips.items()]
@@ -182,7 +206,7 @@ def _write(session: Session, slips: Mapping[UUID, ConfirmationIn]) -> None:
             odds=slip.c.odds,
             confidence=slip.c.confidence,
             extraction_version=Signup.extraction_version + 1,
-            extraction_confirmed_at=func.clock_timestamp(),
+            extraction_confirmed_at=_after_the_last(),
             updated_at=func.now(),
         )
         .returning(Signup)

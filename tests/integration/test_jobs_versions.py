@@ -1,7 +1,9 @@
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
+import redis
 from sqlalchemy import func, update
 
 from cio_tasks import transitions
@@ -9,6 +11,7 @@ from cio_tasks.claims import Claim
 from cio_tasks.db import Sessions
 from cio_tasks.delivery import deliver
 from cio_tasks.fake import FakeCustomerIO
+from cio_tasks.intake import ConfirmationIn, confirm_extraction
 from cio_tasks.models import AuditEntry, DeadLetter, Signup
 from cio_tasks.outcomes import ErrorType, Rejected, RetryLater
 from cio_tasks.processor import process_due
@@ -156,3 +159,25 @@ def test_the_initial_phase_has_one_version(runtime: Runtime, make: Factory, sign
     make.confirm(signup, team_bet_on="United")
 
     assert (make.job(signup).payload_version, make.job(signup).status) == (1, JobStatus.COMPLETED)
+
+
+def test_the_newer_version_is_rung_for_when_the_older_one_is_through(
+    runtime: Runtime, make: Factory, signup: Signup, take: Callable[[], Claim], redis_url: str
+) -> None:
+    claim = take()
+    make.confirm(signup, team_bet_on="United")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        deliver(runtime, [claim])
+        assert client.llen("cio") == 1
+
+
+def test_two_corrections_in_one_second_have_an_order(sessions: Sessions, signup: Signup) -> None:
+    times = []
+    for team in ("United", "City", "Albion"):
+        slip = {"betAmount": Decimal(5), "teamBetOn": team, "odds": "2.5", "confidence": Decimal(1)}
+        with sessions.begin() as session:
+            confirmed = confirm_extraction(session, signup.id, ConfirmationIn.model_validate(slip))
+        assert confirmed.extraction_confirmed_at is not None
+        times.append(int(confirmed.extraction_confirmed_at.timestamp()))
+    assert times == sorted(set(times))
