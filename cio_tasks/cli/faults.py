@@ -87,6 +87,7 @@ KINDS: Final = {
     "cio_tasks.errors.Conflict": Kind("conflict", Exit.REFUSED),
     "cio_tasks.errors.PayloadError": Kind("payload.refused", Exit.REFUSED),
     "cio_tasks.errors.StateInUse": Kind("state.in_use", Exit.TRY_AGAIN, hint="stop the other process first"),
+    "cio_tasks.errors.ExtraMissing": Kind("extra.missing", Exit.CONFIGURATION, hint='pip install "ciosync[local]"'),
     "cio_tasks.errors.EmbeddedError": Kind("embedded.failed", Exit.TRY_AGAIN, hint="run the command again"),
     "cio_tasks.errors.CioTasksError": Kind("failed", Exit.NO),
     "sqlalchemy.exc.ProgrammingError": Kind(

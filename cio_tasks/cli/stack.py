@@ -47,12 +47,18 @@ class Stack:
 
 @contextmanager
 def local_stack(
-    state_dir: Path, environment: dict[str, str], *, fresh: bool, tell: Tell, reload: Sequence[str] = ()
+    state_dir: Path,
+    environment: dict[str, str],
+    *,
+    fresh: bool,
+    tell: Tell,
+    reload: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> Iterator[Stack]:
     """Start all parts and stop them in reverse order, also after Ctrl-C.
 
     `environment` holds settings by their names; `fresh` empties the database that we start ourselves. `reload` is
-    given to the API's server.
+    given to the API's server. `python` runs worker, beat and API: the interpreter of this or of another installation.
 
     Raises:
         EmbeddedError, StateInUse, ProcessFailed: when a part does not start; the message ends with its log.
@@ -66,7 +72,7 @@ def local_stack(
         fake_url = _add_customerio(supervisor, state_dir, own, tell)
         settings = Settings.from_env(own)
         tell("Migrations", f"at head ({upgrade(settings.required_database_url())})")
-        api_url, processes = _start_processes(supervisor, own, tell, reload)
+        api_url, processes = _start_processes(supervisor, own, tell, python, reload)
         yield Stack(settings, api_url, fake_url, tokens, state_dir / "logs", supervisor, processes)
 
 
@@ -132,19 +138,21 @@ def _add_customerio(supervisor: Supervisor, state_dir: Path, own: dict[str, str]
 
 
 def _start_processes(
-    supervisor: Supervisor, own: dict[str, str], tell: Tell, reload: Sequence[str]
+    supervisor: Supervisor, own: dict[str, str], tell: Tell, python: str, reload: Sequence[str]
 ) -> tuple[str, tuple[ManagedProcess, ...]]:
     env = {**inherited(), **own, "PYTHONUNBUFFERED": "1"}
-    celery = [sys.executable, "-m", "celery", "-A", "cio_tasks.celery_app"]
-    worker = supervisor.start("worker", [*celery, "worker", "--loglevel", "INFO", "-n", "worker@%h"], env=env)
-    beat = supervisor.start("beat", [*celery, "beat", "--loglevel", "INFO"], env=env)
+    cwd = supervisor.state_dir  # and not the folder we are called from, whose modules would come first
+    celery = [python, "-m", "celery", "-A", "cio_tasks.celery_app"]
+    worker = supervisor.start("worker", [*celery, "worker", "--loglevel", "INFO", "-n", "worker@%h"], env=env, cwd=cwd)
+    beat = supervisor.start("beat", [*celery, "beat", "--loglevel", "INFO"], env=env, cwd=cwd)
     port = free_port()
     url = f"http://{HOST}:{port}"
-    gunicorn = [sys.executable, "-m", "gunicorn", "-k", "gthread", "-w", "1", "--threads", "32"]
+    gunicorn = [python, "-m", "gunicorn", "-k", "gthread", "-w", "1", "--threads", "32"]
     api = supervisor.start(
         "api",
         [*gunicorn, "-b", f"{HOST}:{port}", "--no-control-socket", *reload, "api.wsgi:app"],
         env=env,
+        cwd=cwd,
         ready=lambda: answers(f"{url}/readyz"),
         ready_timeout=READY_WITHIN,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Final, Self
 
-from cio_tasks.errors import EmbeddedError
+from cio_tasks.errors import EmbeddedError, ExtraMissing
 from cio_tasks.processes.group import ProcessGroup
 from cio_tasks.processes.logs import begin_log, tail
 from cio_tasks.processes.record import EXTRA_MISSING, end_recorded, load_records, require_extra, save_records
@@ -158,9 +158,9 @@ def wheel_folder(module: str) -> Path:
     client library, and all we want of either is its binaries.
 
     Raises:
-        EmbeddedError: it is not installed.
+        ExtraMissing: it is not installed.
     """
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedError(EXTRA_MISSING)
+        raise ExtraMissing(EXTRA_MISSING)
     return Path(spec.submodule_search_locations[0])

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from cio_tasks.errors import CioTasksError, EmbeddedError
+from cio_tasks.errors import CioTasksError, ExtraMissing
 from cio_tasks.processes.waiting import WaitTimeout, wait_until
 
 try:
@@ -23,7 +23,7 @@ BOOT_SLACK: Final = 1.5
 """Seconds: the kernel tells its boot time in whole ones, and two readings of it may differ by one."""
 ARGV_DELAY: Final = 1.0
 """Seconds within which the kernel shows the command line of a program it has begun to execute."""
-EXTRA_MISSING: Final = 'this starts processes on this machine; install the extra: pip install "ciosync[local]"'
+EXTRA_MISSING: Final = 'this starts processes on this machine and needs the extra "local": pip install "ciosync[local]"'
 KILL_TIMEOUT: Final = timedelta(seconds=10)
 
 
@@ -35,10 +35,10 @@ def require_extra() -> None:
     """Do nothing when psutil is there.
 
     Raises:
-        EmbeddedError: the extra `local` is not installed.
+        ExtraMissing: the extra `local` is not installed.
     """
     if psutil is None:
-        raise EmbeddedError(EXTRA_MISSING)
+        raise ExtraMissing(EXTRA_MISSING)
 
 
 @dataclass(frozen=True)
