@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.errors import InvalidInput
-from cio_tasks.intake import list_faults, parse_json
+from cio_tasks.intake import Unreadable, list_faults, parse_json
 
 BODY_BYTES: Final = 64_000
 
@@ -26,6 +26,8 @@ def read_body(model: type[Body]) -> Body:
     _check_content_type()
     try:
         return model.model_validate(parse_json(_read_bytes()))
+    except Unreadable as error:
+        raise Unreadable(f"The body must be one JSON document in UTF-8; it {error}.") from None
     except ValidationError as error:
         raise InvalidInput(list_faults(error)) from None
 

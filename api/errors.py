@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 from flask import Flask, Response, json
+from psycopg2 import errors
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug import exceptions as http
@@ -50,6 +51,9 @@ class Kind:
     detail: str | None = None
 
 
+NOT_MIGRATED: Final = (errors.UndefinedTable, errors.UndefinedColumn)
+"""The schema is older than this release: a deployment is under way, and the same call will do later."""
+
 UNAVAILABLE: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database cannot be reached. Try again.")
 NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "not_found", "There is nothing here.")
 UNEXPECTED: Final = Kind(
@@ -59,7 +63,7 @@ UNEXPECTED: Final = Kind(
 )
 
 KINDS: Final[dict[type[Exception], Kind]] = {
-    Unreadable: Kind(HTTPStatus.BAD_REQUEST, "malformed_json", "The body must be one JSON document in UTF-8."),
+    Unreadable: Kind(HTTPStatus.BAD_REQUEST, "malformed_json"),
     InvalidInput: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"),
     NotFound: NOT_FOUND,
     Conflict: Kind(HTTPStatus.CONFLICT, "conflict"),
@@ -103,7 +107,7 @@ def answer_error(error: Exception) -> Response:
 
 def kind_of(error: Exception) -> Kind:
     """Return what the table says of the nearest class of `error`."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error.orig, NOT_MIGRATED)):
         return UNAVAILABLE
     listed = next(KINDS[ancestor] for ancestor in type(error).__mro__ if ancestor in KINDS)
     if listed is UNEXPECTED and isinstance(error, http.HTTPException):

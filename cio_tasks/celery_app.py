@@ -35,11 +35,14 @@ app = Celery("cio_tasks", amqp="cio_tasks.celery_app:Broker")
 
 
 def _settings() -> dict[str, Any]:
-    """Read the environment. A fault ends the process in two lines, since a worker without settings can do nothing."""
+    """Read the environment. A fault ends the process in three lines, since a worker without settings can do nothing."""
     try:
-        return celery_settings(Settings.from_env())
+        settings = Settings.from_env()
+        settings.require_stores()
+        return celery_settings(settings)
     except CioTasksError as error:
-        sys.stderr.write(f"error: {error}\nhint: {error.hint or 'see .env.example'}\n")
+        hint = error.hint or "see .env.example"
+        sys.stderr.write(f"error: Celery cannot start, its configuration is at fault\ncause: {error}\nhint: {hint}\n")
         raise SystemExit(3) from None
 
 

@@ -25,6 +25,7 @@ TRACK_URLS: Final = {"us": "https://track.customer.io", "eu": "https://track-eu.
 APP_URLS: Final = {"us": "https://api.customer.io", "eu": "https://api-eu.customer.io"}
 STATUS_URL: Final = "https://status.customerio.com"
 OWN_HOSTS: Final = ("customer.io", "customerio.com")
+STORES_HINT: Final = "see .env.example; `ciosync demo` starts its own"
 REDIS_SCHEMES: Final = ("redis", "rediss")
 SHORTEST_SECRET: Final = 32
 
@@ -67,6 +68,7 @@ class Settings(BaseModel):
     customerio_status_url: str = Field(STATUS_URL, validation_alias="CUSTOMERIO_STATUS_URL")
 
     env: Literal["development", "production"] = Field("development", validation_alias="CIO_ENV")
+    debug: bool = Field(False, validation_alias="FLASK_DEBUG")
     api_tokens: tuple[ApiToken, ...] = Field((), validation_alias="CIO_API_TOKENS")
     secret_key: SecretStr | None = Field(None, validation_alias="CIO_SECRET_KEY")
     time_scale: float = Field(1.0, gt=0, le=1, allow_inf_nan=False, validation_alias="CIO_TIME_SCALE")
@@ -160,8 +162,6 @@ class Settings(BaseModel):
             faults.append("CIO_API_TOKENS gives one token to two names")
         for name, url in self._customerio_urls().items():
             faults += _url_faults(name, url, strict=self.env == "production")
-        if (self.customerio_site_id is None) != (self.customerio_api_key is None):
-            faults.append("CUSTOMERIO_SITE_ID and CUSTOMERIO_API_KEY go together: one of them is missing")
         return faults
 
     def _customerio_urls(self) -> dict[str, str]:
@@ -178,6 +178,8 @@ class Settings(BaseModel):
             faults.append("CUSTOMERIO_SITE_ID and CUSTOMERIO_API_KEY are missing: production does not run in mock mode")
         if self.secret_key is None or len(self.secret_key.get_secret_value()) < SHORTEST_SECRET:
             faults.append(f"CIO_SECRET_KEY must have at least {SHORTEST_SECRET} characters")
+        if self.debug:
+            faults.append("FLASK_DEBUG must be off")
         if self.time_scale != 1:
             faults.append("CIO_TIME_SCALE is for tests and the demo")
         faults += [
@@ -212,6 +214,16 @@ class Settings(BaseModel):
         webhook = self.customerio_webhook_secret.get_secret_value() if self.customerio_webhook_secret else ""
         values = [secret.get_secret_value() for secret in [*held, *(token.token for token in self.api_tokens)]]
         return (*values, *(key.strip() for key in webhook.split(",") if "," in webhook))
+
+    def require_stores(self) -> None:
+        """Check that both stores are named.
+
+        Raises:
+            ConfigurationError: naming each that is not.
+        """
+        missing = [name.upper() for name in ("database_url", "redis_url") if getattr(self, name) is None]
+        if missing:
+            raise ConfigurationError(f"{' and '.join(missing)} not set", hint=STORES_HINT)
 
     def required_database_url(self) -> str:
         """Return `DATABASE_URL`.
@@ -248,7 +260,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
 
 def _required(name: str, value: SecretStr | None) -> str:
     if value is None:
-        raise ConfigurationError(f"{name} is not set", hint=f"set {name}, or run `ciosync demo`, which starts its own")
+        raise ConfigurationError(f"{name} is not set", hint=STORES_HINT)
     return value.get_secret_value()
 
 

@@ -74,7 +74,8 @@ def _make_runtime() -> Runtime:
 @signals.worker_shutting_down.connect
 def _stop(**_: Any) -> None:
     """Begin nothing new: what is claimed is finished or given back at once."""
-    current_runtime().stopping.set()
+    if _make_runtime.cache_info().currsize:
+        current_runtime().stopping.set()
 
 
 def _guarded(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -16,6 +16,7 @@ from rich.table import Table
 from cio_tasks.cli.reconciliation import Reconciliation
 from cio_tasks.cli.sample import Submitted
 from cio_tasks.cli.stack import Stack
+from cio_tasks.events import Listener
 from cio_tasks.queries import JobCounts
 from cio_tasks.settings import Role
 from cio_tasks.states import Phase
@@ -40,6 +41,21 @@ def teller(console: Console) -> Tell:
 
     def tell(name: str, line: str) -> None:
         console.print(f"  [green]✓[/] {name:<13} {line}", highlight=False)
+
+    return tell
+
+
+def process_teller(console: Console) -> Listener:
+    """Return what says when a process ended by itself, and what became of it."""
+
+    def tell(name: str, facts: dict[str, Any]) -> None:
+        if name == "process.exited":
+            fate = "it is started again" if facts["restarting"] else "it stays down"
+            console.print(f"  [red]![/] {facts['process']} ended by itself ({facts['returncode']}): {fate}")
+        elif name == "process.gave_up":
+            console.print(f"  [red]![/] {facts['process']} ended {facts['restarts']} times; its log: {facts['log']}")
+        elif name == "process.reloaded":
+            console.print(f"  [green]✓[/] restarted {', '.join(facts['processes'])}: the code has changed")
 
     return tell
 

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 import click
 from rich.console import Console
 
+from cio_tasks import events
 from cio_tasks.cli import board
 from cio_tasks.cli.reconciliation import Reconciliation, reconcile
 from cio_tasks.cli.sample import Sender, Submitted, sample_path
@@ -22,6 +24,9 @@ from cio_tasks.settings import Role, set_values
 TIME_SCALE: Final = "0.02"
 """The whole retry schedule, 3905 s, in 78 s."""
 POLL_SECONDS: Final = 0.25
+DEFAULTS: Final = {"CIO_TIME_SCALE": TIME_SCALE, "CIO_STUCK_AFTER": "31"}
+"""A job held by a worker that was killed comes back soon enough to be watched."""
+OUTSIDE: Final = ("DATABASE_URL", "REDIS_URL", "CUSTOMERIO_SITE_ID")
 DEFAULT_STATE: Final = Path(".state/demo")
 
 
@@ -31,17 +36,21 @@ DEFAULT_STATE: Final = Path(".state/demo")
 @click.option("--serve/--no-serve", default=True, help="Keep everything running after the summary, until Ctrl-C.")
 @click.option("--file", "path", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own signups.")
 @click.option("--limit", type=click.IntRange(min=1), help="Submit only the first N lines.")
-@click.option("--time-scale", default=TIME_SCALE, show_default=True, help="How fast the retry schedule runs.")
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help=f"What all waits are multiplied by; otherwise CIO_TIME_SCALE, or {TIME_SCALE}.",
+)
 @click.option("--timeout", default=600, show_default=True, type=click.IntRange(min=1), help="Give up after N seconds.")
 @click.option("--state-dir", type=click.Path(file_okay=False, path_type=Path), default=DEFAULT_STATE, show_default=True)
-@click.option("--yes", is_flag=True, help="Do not ask before sending the sample signups to the real Customer.io.")
+@click.option("--yes", is_flag=True, help="Do not ask before the sample signups go where the environment says.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def demo(
     *,
     serve: bool,
     path: Path | None,
     limit: int | None,
-    time_scale: str,
+    time_scale: float | None,
     timeout: int,
     state_dir: Path,
     yes: bool,
@@ -53,16 +62,19 @@ def demo(
     signups over HTTP, confirms their extractions, waits until each job is completed or in the dead letters, and checks
     the result against the stand-in's own ledger. Exits with 1 when a job is neither.
     """
-    own = {"CIO_TIME_SCALE": time_scale, **set_values()}
-    if own.get("CUSTOMERIO_SITE_ID") and not yes:
-        click.confirm(
-            "CUSTOMERIO_SITE_ID is set: send the sample signups to the real Customer.io?", abort=True, err=True
-        )
+    own = {**DEFAULTS, **set_values()}
+    if time_scale is not None:
+        own["CIO_TIME_SCALE"] = str(time_scale)
+    outside = [name for name in OUTSIDE if name in own]
+    if outside and not yes:
+        _confirm(outside)
     console = board.make_console()
     console.print(
-        "[bold]ciosync demo[/]: everything on 127.0.0.1"
-        + ("" if own.get("CUSTOMERIO_SITE_ID") else ", nothing leaves this machine")
+        "[bold]ciosync demo[/]: everything on 127.0.0.1, nothing leaves this machine"
+        if not outside
+        else "[bold]ciosync demo[/]"
     )
+    events.listen(board.process_teller(console))
     with exit_on(), local_stack(state_dir, own, fresh=True, tell=board.teller(console)) as stack:
         account, submitted = _run(stack, console, path or sample_path(), limit=limit, timeout=timeout)
         board.print_summary(account, submitted, as_json=as_json)
@@ -70,6 +82,18 @@ def demo(
             board.print_addresses(console, stack)
             threading.Event().wait()
     sys.exit(1 if account.unfinished or account.faults else 0)
+
+
+def _confirm(outside: Sequence[str]) -> None:
+    """Ask before sample signups go anywhere but to our own servers.
+
+    Raises:
+        UsageError: when there is nobody to ask.
+    """
+    names = ", ".join(outside)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{names} set: the sample signups would go there. Add --yes, or unset it.")
+    click.confirm(f"{names} set: put 1,000 sample signups there?", abort=True, err=True)
 
 
 def _run(

@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 import cio_tasks
+from cio_tasks import events
 from cio_tasks.cli import board
 from cio_tasks.cli.stack import local_stack
 from cio_tasks.processes import exit_on
@@ -25,6 +26,7 @@ def dev(*, env_file: Path, state_dir: Path) -> None:
     stand-in Customer.io. The database is kept between runs. Worker, beat and API start again when a Python file changes.
     """
     console = board.make_console()
+    events.listen(board.process_teller(console))
     own = {**read_dotenv(env_file), **set_values()}
     with (
         exit_on(),

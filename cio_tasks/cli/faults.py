@@ -110,6 +110,9 @@ KINDS: Final = {
     "psycopg2.InterfaceError": DATABASE_DOWN,
     "redis.exceptions.RedisError": REDIS_DOWN,
     "kombu.exceptions.OperationalError": REDIS_DOWN,
+    "cio_tasks.intake.records.JsonArray": Kind(
+        "file.json_array", Exit.USAGE, hint="jq -c '.[]' FILE | ciosync signups submit -"
+    ),
     "cio_tasks.intake.records.WrongHeader": Kind(
         "file.header", Exit.USAGE, hint="the columns, or JSON lines instead: ciosync signups submit -h"
     ),

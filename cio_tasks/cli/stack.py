@@ -66,9 +66,12 @@ def local_stack(
     """
     with ExitStack() as stack:
         own = dict(environment)
+        Settings.from_env(own)  # a fault is told before anything has started
         tokens = _add_tokens(own)
         _add_stores(stack, state_dir, own, fresh=fresh, tell=tell)
         supervisor = stack.enter_context(Supervisor(state_dir))
+        if supervisor.leftovers:
+            tell("Left over", f"ended {len(supervisor.leftovers)} processes of a run that was killed")
         fake_url = _add_customerio(supervisor, state_dir, own, tell)
         settings = Settings.from_env(own)
         tell("Migrations", f"at head ({upgrade(settings.required_database_url())})")

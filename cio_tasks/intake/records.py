@@ -33,6 +33,10 @@ class WrongHeader(CioTasksError):  # noqa: N818
     """The first line of the CSV file does not name its columns."""
 
 
+class JsonArray(CioTasksError):  # noqa: N818
+    """The file holds one JSON array, and one object a line is needed."""
+
+
 class SignupLine(SignupIn):
     """A line of a file: a signup, whose own id makes it safe to bring again, and perhaps its confirmed bet slip."""
 
@@ -67,11 +71,14 @@ def read_records(lines: Iterable[Line], form: Format | None = None) -> Iterator[
 
     Raises:
         WrongHeader: the first line of a CSV file does not name the columns.
+        JsonArray: the file is not of lines.
     """
     lines = iter(lines)
     first = next(lines, None)
     if first is None:
         return
+    if form != "csv" and first.text.lstrip("\ufeff ").startswith("["):
+        raise JsonArray
     looks_like_json = first.fault is not None or first.text.lstrip().startswith("{")
     form = form or ("jsonl" if looks_like_json else "csv")
     yield from _read_jsonl(chain([first], lines)) if form == "jsonl" else _read_csv(first, lines)

@@ -1,10 +1,13 @@
 """Runs the migrations: one process at a time, with short lock waits, against `DATABASE_URL` or a given connection."""
 
+import sys
+
 from alembic import context
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from cio_tasks import models
+from cio_tasks.errors import ConfigurationError
 from cio_tasks.settings import Settings
 
 LOCK_KEY = 2_071_511_201
@@ -36,9 +39,17 @@ def run() -> None:
     if given is not None:
         migrate(given)
         return
-    engine = create_engine(Settings.from_env().required_database_url(), poolclass=NullPool)
+    engine = create_engine(_database_url(), poolclass=NullPool)
     with engine.connect() as connection:
         migrate(connection)
+
+
+def _database_url() -> str:
+    try:
+        return Settings.from_env().required_database_url()
+    except ConfigurationError as error:
+        sys.stderr.write(f"error: cannot migrate, the configuration is at fault\ncause: {error}\nhint: {error.hint}\n")
+        raise SystemExit(3) from None
 
 
 run()

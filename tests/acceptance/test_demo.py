@@ -74,13 +74,15 @@ def test_demo_clears_away_what_a_killed_run_left(run_demo: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_demo_names_the_setting_at_fault(run_demo: list[str]) -> None:
-    done = subprocess.run(
-        [*run_demo, "--no-serve", "--time-scale", "7"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 3
-    assert "CIO_TIME_SCALE" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_dev_starts_with_the_example_settings_untouched(state_dir: Path) -> None:
+    example = Path(__file__).parents[2] / ".env.example"
+    argv = [sys.executable, "-m", "cio_tasks", "dev", "--env-file", str(example), "--state-dir", str(state_dir)]
+    dev = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert dev.stderr is not None
+    assert any("Still running" in line for line in dev.stderr)
+    dev.send_signal(signal.SIGINT)
+    dev.stderr.read()
+    assert dev.wait(timeout=60) == 130
 
 
 def test_demo_keeps_serving_until_interrupted(run_demo: list[str]) -> None:

@@ -59,6 +59,19 @@ def test_what_is_no_document_is_malformed(path: str, shop: Caller, count_rows: C
     assert count_rows() == before
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"confidence": NaN}', "it holds NaN, which is not a JSON number."),
+        (b'{"odds": "1", "odds": "2"}', "it names a field twice."),
+        (b'{"odds": "\xff"}', "it is not UTF-8."),
+        (b"{", "it is not JSON."),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_said(shop: Caller, body: bytes, reason: str) -> None:
+    assert shop.post(SIGNUPS, body).json["detail"] == f"The body must be one JSON document in UTF-8; {reason}"
+
+
 @pytest.mark.parametrize("name", NO_OBJECT)
 def test_a_document_must_be_an_object(name: str, shop: Caller) -> None:
     reply = shop.post(SIGNUPS, NO_OBJECT[name])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -12,10 +13,12 @@ from sqlalchemy import select, text
 from api import create_app
 from api.sessions import POOL_SIZE
 from cio_tasks.db import Sessions
+from cio_tasks.embedded import create_database
 from cio_tasks.models import Signup
 from cio_tasks.settings import Settings
 from tests.api.callers import NOT_LISTENING, SIGNUP, SIGNUPS, Caller, Reply
 from tests.api.conftest import Counts
+from tests.conftest import Server
 from tests.factories import Factory
 
 
@@ -89,3 +92,8 @@ def test_a_silent_redis_costs_a_fraction_of_a_second_once(settings: Settings, si
     shop, started = with_redis(settings, f"redis://127.0.0.1:{silent_port}/0"), time.monotonic()
     assert {shop.submit(externalId=str(number)).status_code for number in range(10)} == {201}
     assert time.monotonic() - started < 3
+
+
+def test_a_database_that_is_not_migrated_yet_is_unavailable(settings: Settings, postgres: Server) -> None:
+    url = create_database(postgres.url, f"empty_{uuid4().hex}")
+    assert is_unavailable(with_database(settings, url).post(SIGNUPS, SIGNUP))

@@ -305,3 +305,11 @@ def test_a_reader_that_goes_away_is_no_error(cli: CommandLine, write: Write) -> 
         assert process.wait(20) == 1
         assert process.stderr is not None
         assert process.stderr.read() == "line 2: line: is not JSON\n"
+
+
+@pytest.mark.parametrize("array", ["[{}]", "[\n  {},\n  {}\n]", "  []"])
+def test_a_json_array_is_refused_whole(stored_cli: CommandLine, write: Write, make: Factory, array: str) -> None:
+    answer = stored_cli("signups", "submit", write(array))
+    assert answer.code == 2
+    assert "jq -c '.[]'" in answer.err
+    assert make.all(Signup) == []

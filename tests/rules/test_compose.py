@@ -15,7 +15,7 @@ SOURCE = COMPOSE_FILE.read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(SOURCE)["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 ONE_SHOT = "migrate"
-REFUSED_IN_PRODUCTION = {"CIO_TIME_SCALE"}
+REFUSED_IN_PRODUCTION = {"CIO_TIME_SCALE", "FLASK_DEBUG"}
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AUTH|SITE_ID")
 
 each_service = pytest.mark.parametrize("name", SERVICES)

@@ -213,8 +213,9 @@ def test_stuck_after_must_exceed_twice_the_deadline_of_a_call() -> None:
 
 
 @pytest.mark.parametrize("name", ["CUSTOMERIO_SITE_ID", "CUSTOMERIO_API_KEY"])
-def test_half_of_the_credentials_is_a_mistake_and_not_mock_mode(name: str) -> None:
-    assert "go together" in faults({name: CANARY})
+def test_half_of_the_credentials_is_mock_mode_and_no_fit_for_production(name: str) -> None:
+    assert Settings.from_env({name: CANARY}).mock
+    assert "mock mode" in faults({name: CANARY, "CIO_ENV": "production"})
 
 
 @pytest.mark.parametrize(
