@@ -29,7 +29,7 @@ KEPT_HEADERS: Final = ("Allow", "WWW-Authenticate")
 log: Final = structlog.stdlib.get_logger("api")
 
 
-class InvalidInput(CioTasksError):  # noqa: N818
+class InvalidInput(CioTasksError):
     """Some fields are not as they must be."""
 
     def __init__(self, faults: Sequence[FieldFault]) -> None:

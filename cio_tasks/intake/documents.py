@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from cio_tasks.errors import CioTasksError
 
 
-class Unreadable(CioTasksError):  # noqa: N818
+class Unreadable(CioTasksError):
     """This is not a JSON document in UTF-8."""
 
 

@@ -29,11 +29,11 @@ DELIMITERS: Final = ",;\t"
 NUMBER: Final = re.compile(r"[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
-class WrongHeader(CioTasksError):  # noqa: N818
+class WrongHeader(CioTasksError):
     """The first line of the CSV file does not name its columns."""
 
 
-class JsonArray(CioTasksError):  # noqa: N818
+class JsonArray(CioTasksError):
     """The file holds one JSON array, and one object a line is needed."""
 
 

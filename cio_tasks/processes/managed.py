@@ -15,7 +15,7 @@ from cio_tasks.processes.record import ProcessRecord
 from cio_tasks.processes.waiting import WaitTimeout, wait_until
 
 
-class ProcessFailed(CioTasksError):  # noqa: N818
+class ProcessFailed(CioTasksError):
     """A process did not come up."""
 
 

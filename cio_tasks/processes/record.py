@@ -27,7 +27,7 @@ EXTRA_MISSING: Final = 'this starts processes on this machine and needs the extr
 KILL_TIMEOUT: Final = timedelta(seconds=10)
 
 
-class LeftRunning(CioTasksError):  # noqa: N818
+class LeftRunning(CioTasksError):
     """A process survived SIGKILL."""
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from cio_tasks.errors import CioTasksError
 
 
-class WaitTimeout(CioTasksError, TimeoutError):  # noqa: N818
+class WaitTimeout(CioTasksError, TimeoutError):
     """What was waited for did not happen in time."""
 
 
