@@ -132,12 +132,11 @@ FAILURE_WORDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException]
 def _causes(error: BaseException) -> list[BaseException]:
     """Return the error and everything it was raised from, was raised while handling, or carries as an argument."""
     found: list[BaseException] = []
-    waiting: list[BaseException | None] = [error]
+    waiting: list[object] = [error]
     while waiting:
         current = waiting.pop()
-        if current is None or current in found:
+        if not isinstance(current, BaseException) or current in found:
             continue
         found.append(current)
-        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None)]
-        waiting += [argument for argument in current.args if isinstance(argument, BaseException)]
+        waiting += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
     return found
