@@ -3,11 +3,10 @@
 An answer holds our own words and a request id; never a trace, a statement, or anything that the sender sent.
 """
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from flask import Flask, Response, json
@@ -18,12 +17,12 @@ from werkzeug import exceptions as http
 
 from api.envelope import request_id
 from api.schemas import Problem
+from cio_tasks import logs
 from cio_tasks.errors import CioTasksError, Conflict, NotFound
 from cio_tasks.intake import FieldFault, Unreadable
 
 RETRY_AFTER_SECONDS: Final = 2
 MEDIA_TYPE: Final = "application/problem+json"
-LOGGED_FRAMES: Final = 12
 KEPT_HEADERS: Final = ("Allow", "WWW-Authenticate")
 
 log: Final = structlog.stdlib.get_logger("api")
@@ -91,7 +90,7 @@ def answer_error(error: Exception) -> Response:
     """Return the problem that `error` is, and log what the sender could not help."""
     kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request_failed", code=kind.code, request_id=request_id(), **_traits(error))
+        log.error("request_failed", code=kind.code, request_id=request_id(), **logs.describe(error))
     problem = Problem(
         type="about:blank",
         title=kind.status.phrase,
@@ -119,13 +118,6 @@ def _unlisted(error: http.HTTPException) -> Kind:
     """Return an HTTP error that Flask or its server raised and the table does not name."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     return Kind(status, status.name.lower(), "The request was refused.")
-
-
-def _traits(error: Exception) -> dict[str, Any]:
-    """Return what may be logged of an exception: its class and where it was raised. Its text may hold a row."""
-    frames = traceback.extract_tb(error.__traceback__)[-LOGGED_FRAMES:]
-    raised_at = [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"exception": f"{type(error).__module__}.{type(error).__qualname__}", "raised_at": raised_at}
 
 
 def _headers(error: Exception, kind: Kind) -> dict[str, str]:

@@ -249,7 +249,7 @@ def _record_alike(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
         ready = _now_ready(session, kept) if first.verdict in ENDED else []
     held = [result for result in results if result.claim in kept]
     for result in held:
-        _tell(result)
+        tell(result)
     if closed is not None:
         emit("gate.closed", reason=closed.reason, seconds=closed.wait.total_seconds())
         wake.sweep_after(closed.wait)
@@ -279,8 +279,8 @@ def _write(session: Session, result: Result, claims: Sequence[Claim], scale: flo
             return transitions.fail(session, claims, outcome, exchange)
 
 
-def _tell(result: Result) -> None:
-    """Tell the listeners: ids and words only."""
+def tell(result: Result) -> None:
+    """Tell the listeners what became of a claim: ids and words only."""
     claim, outcome = result.claim, result.outcome
     facts: dict[str, Any] = {
         "signup_id": str(claim.signup_id),

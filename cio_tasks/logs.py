@@ -5,6 +5,7 @@ The lines of libraries (Celery, gunicorn, Alembic) take the same way out.
 
 import logging
 import sys
+import traceback
 from typing import Any, Final
 
 import structlog
@@ -14,6 +15,7 @@ from cio_tasks.redaction import redact
 from cio_tasks.settings import Settings
 
 NOISY: Final = ("urllib3", "alembic", "kombu", "amqp")
+LOGGED_FRAMES: Final = 12
 LEVELS: Final = {"sync.failed": logging.WARNING, "gate.closed": logging.WARNING, "sync.claim_lost": logging.WARNING}
 
 
@@ -80,7 +82,7 @@ class _Redactor:
             case list() | tuple() | set() | frozenset():
                 return [self._shown(part) for part in value]
             case BaseException():
-                return f"{type(value).__module__}.{type(value).__qualname__}"
+                return _class_of(value)
         return redact(str(value), *self._secrets, limit=2_000)
 
 
@@ -95,16 +97,17 @@ def _name_exception(_logger: WrappedLogger, _method: str, line: EventDict) -> Ev
         case _:
             error = sys.exc_info()[1] if info else None
     if error is not None:
-        line["exception"] = f"{type(error).__module__}.{type(error).__qualname__}"
-        line["raised_at"] = _where(error)
+        line.update(describe(error))
     line.pop("stack_info", None)
     return line
 
 
-def _where(error: BaseException) -> list[str]:
-    frames, trace = [], error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return frames[-12:]
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return what may be logged of an exception: its class and where it was raised. Its text may hold a row."""
+    frames = traceback.extract_tb(error.__traceback__)[-LOGGED_FRAMES:]
+    raised_at = [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"exception": _class_of(error), "raised_at": raised_at}
+
+
+def _class_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"

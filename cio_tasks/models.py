@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 from uuid_utils.compat import uuid7
 
+from cio_tasks.backoff import MAX_RETRIES
 from cio_tasks.db import Base
 from cio_tasks.outcomes import ErrorType
 from cio_tasks.states import JobStatus, Phase
@@ -143,7 +144,7 @@ class SyncJob(Base):
     sync_phase: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, default=JobStatus.PENDING, server_default=JobStatus.PENDING)
     attempt_count: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    max_attempts: Mapped[int] = mapped_column(default=5, server_default=text("5"))
+    max_attempts: Mapped[int] = mapped_column(default=MAX_RETRIES, server_default=text(str(MAX_RETRIES)))
     next_retry_at: Mapped[datetime | None] = mapped_column(Timestamp)
     last_attempt_at: Mapped[datetime | None] = mapped_column(Timestamp)
     error_type: Mapped[str | None] = mapped_column(Text)

@@ -81,10 +81,3 @@ def count_jobs(session: Session, signup_ids: Iterable[UUID] | None = None) -> Jo
 def _next_retry_in(session: Session) -> timedelta | None:
     soonest = cast(func.min(SyncJob.next_retry_at) - func.now(), Interval)
     return session.scalar(select(soonest).where(SyncJob.status == JobStatus.PENDING))
-
-
-def list_failed(session: Session, job_ids: Iterable[UUID]) -> set[UUID]:
-    """Return those of these jobs that have failed for good."""
-    return set(
-        session.scalars(select(SyncJob.id).where(SyncJob.id.in_(list(job_ids)), SyncJob.status == JobStatus.FAILED))
-    )
