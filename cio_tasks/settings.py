@@ -79,6 +79,9 @@ class Settings(BaseModel):
     retention_days: int = Field(90, ge=1, le=3650, validation_alias="CIO_RETENTION_DAYS")
     alert_threshold: int = Field(10, ge=1, validation_alias="CIO_ALERT_THRESHOLD")
     alert_url: SecretStr | None = Field(None, validation_alias="CIO_ALERT_URL")
+    api_rate_limit: int = Field(50, ge=1, le=100_000, validation_alias="CIO_API_RATE_LIMIT")
+    webhook_stale: Literal["refuse", "keep"] = Field("refuse", validation_alias="CIO_WEBHOOK_STALE")
+    release: str | None = Field(None, max_length=100, validation_alias="CIO_RELEASE")
 
     @classmethod
     def from_env(cls, values: Mapping[str, str] | None = None) -> Self:

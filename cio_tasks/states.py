@@ -1,6 +1,6 @@
 """The states of a sync job and the arrows between them.
 
-`docs/state_machine.md` draws this, the CHECK constraints of `models.py` repeat it in the database, and tests compare
+`docs/state_machine.md` draws this, the CHECK constraints of `models` repeat it in the database, and tests compare
 all three. Only `transitions.py` writes a status.
 """
 
