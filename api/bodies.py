@@ -25,7 +25,7 @@ def read_body(model: type[Body]) -> Body:
     """
     _check_content_type()
     try:
-        return model.model_validate(parse_json(_read_bytes()))
+        return model.model_validate(parse_json(read_bytes()))
     except Unreadable as error:
         raise Unreadable(f"The body must be one JSON document in UTF-8; it {error}.") from None
     except ValidationError as error:
@@ -41,10 +41,14 @@ def _check_content_type() -> None:
         raise UnsupportedMediaType
 
 
-def _read_bytes() -> bytes:
-    """Read the body, of a larger one at most a byte too many: at its limit Werkzeug ends a chunked body without a word."""
-    request.max_content_length = BODY_BYTES + 1
+def read_bytes(most: int = BODY_BYTES) -> bytes:
+    """Return the body as it came. Of a larger one a byte too many is read: Werkzeug cuts a chunked one without a word.
+
+    Raises:
+        RequestEntityTooLarge: when it has more than `most` bytes.
+    """
+    request.max_content_length = most + 1
     body = request.get_data(cache=False)
-    if len(body) > BODY_BYTES:
+    if len(body) > most:
         raise RequestEntityTooLarge
     return body

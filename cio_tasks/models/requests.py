@@ -37,8 +37,6 @@ class WebhookEvent(Base):
     campaign_id: Mapped[str | None] = mapped_column(Text)
     flags: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
     """What was odd about it: `unreadable`, `unknown_type`, `unknown_metric`, `duplicate_key`, `stale`, `no_event_id`."""
-    duplicates: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How often the same event came again."""
     signed_at: Mapped[datetime] = mapped_column(Timestamp)
     happened_at: Mapped[datetime | None] = mapped_column(Timestamp)
     received_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
