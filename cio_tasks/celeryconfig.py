@@ -11,6 +11,9 @@ from cio_tasks.settings import Settings
 QUEUE: Final = "cio"
 PROCESS_EVERY: Final = timedelta(seconds=10)
 RESET_EVERY: Final = timedelta(seconds=60)
+WATCH_EVERY: Final = timedelta(seconds=30)
+PRUNE_EVERY: Final = timedelta(hours=1)
+TICK_EVERY: Final = timedelta(seconds=10)
 SHORTEST_TICK: Final = timedelta(seconds=0.5)
 
 
@@ -54,10 +57,13 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return what beat repeats (rows D4, I3, I4). A tick that waited longer than its interval is dropped."""
+    """Return what beat repeats (rows D4, I1, I3, I4). A tick that waited longer than its interval is dropped."""
     return {
         "process-due": _entry("cio_tasks.process_due", settings.scaled(PROCESS_EVERY)),
         "reset-stuck": _entry("cio_tasks.reset_stuck", settings.scaled(RESET_EVERY)),
+        "watch-alerts": _entry("cio_tasks.watch_alerts", settings.scaled(WATCH_EVERY)),
+        "prune": _entry("cio_tasks.prune", settings.scaled(PRUNE_EVERY)),
+        "tick": _entry("cio_tasks.tick", settings.scaled(TICK_EVERY)),
     }
 
 

@@ -13,11 +13,12 @@ from celery import Task, signals
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from cio_tasks import events, logs, maintenance, processor, wake
+from cio_tasks import alerts, events, failpoints, heartbeats, logs, maintenance, metrics, processor, retention, wake
 from cio_tasks.backoff import retry_delay
 from cio_tasks.celery_app import app
 from cio_tasks.countdowns import Countdowns
 from cio_tasks.delivery import Verdict
+from cio_tasks.heartbeats import Heart
 from cio_tasks.live import LiveEvents
 from cio_tasks.runtime import Runtime
 from cio_tasks.settings import Settings
@@ -38,10 +39,12 @@ def sync_signup(self: Task, job_id: str) -> None:
     """Deliver one job; after a failure that may pass come back by Celery's own `retry(countdown=5**n)` (row B6)."""
     runtime = current_runtime()
     result = _guarded(processor.sync_one, runtime, UUID(job_id))
+    failpoints.hit("worker.after_record")
     if result is not None and result.verdict is Verdict.RETRYING:
         countdown = retry_delay(result.claim.attempt_count + 1, scale=runtime.settings.time_scale)
         if _countdowns.hold(countdown):
             seconds = countdown.total_seconds()
+            failpoints.hit("worker.before_retry_message")
             raise self.retry(countdown=seconds, expires=seconds + wake.EXPIRES_SECONDS)
 
 
@@ -57,6 +60,25 @@ def reset_stuck() -> None:
     _guarded(maintenance.reset_stuck, current_runtime())
 
 
+@app.task(name="cio_tasks.watch_alerts")
+def watch_alerts() -> None:
+    """Look at what is watched and tell what changed (row I1), and keep the counts short; beat calls it every 30 s."""
+    _guarded(alerts.watch_alerts, current_runtime())
+    _guarded(maintenance.roll_up_counts, current_runtime())
+
+
+@app.task(name="cio_tasks.prune")
+def prune() -> None:
+    """Delete what is older than its retention; beat calls it every hour."""
+    _guarded(retention.prune, current_runtime())
+
+
+@app.task(name="cio_tasks.tick")
+def tick() -> None:
+    """Note that beat is alive. Nothing else sends this."""
+    _guarded(heartbeats.note_tick, current_runtime())
+
+
 def current_runtime() -> Runtime:
     """Return this process's runtime, made when first needed and so after any fork."""
     with _making:
@@ -66,9 +88,29 @@ def current_runtime() -> Runtime:
 @cache
 def _make_runtime() -> Runtime:
     settings = Settings.from_env()
+    failpoints.arm(settings.failpoints)
     events.listen(logs.log_event)
+    events.listen(metrics.count_event)
     events.listen(LiveEvents(settings.required_redis_url()))
     return Runtime.from_settings(settings)
+
+
+@cache
+def _heart() -> Heart:
+    return Heart(current_runtime())
+
+
+@signals.worker_ready.connect
+def _start_heart(**_: Any) -> None:
+    """Say that this worker is alive. Celery calls this again after every reconnection to the broker."""
+    _heart().start()
+
+
+@signals.worker_shutdown.connect
+def _stop_heart(**_: Any) -> None:
+    """Say that this worker ends as it should; its tasks have ended by now."""
+    if _heart.cache_info().currsize:
+        _heart().stop()
 
 
 @signals.worker_shutting_down.connect

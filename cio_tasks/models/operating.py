@@ -61,7 +61,13 @@ class Alert(Base):
     value: Mapped[float | None]
     """What was measured when it was last looked at."""
     told_at: Mapped[datetime | None] = mapped_column(Timestamp)
-    """When the state as it stands was last told in full; NULL means that it still has to be told."""
+    """When a change was last told in full."""
+    untold: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default=text("'[]'"))
+    """The changes that `CIO_ALERT_URL` has not taken yet, oldest first."""
+    telling_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    """Until when one process has the right to tell; it lapses when that process dies."""
+    failed_tellings: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often in a row telling has failed."""
     checked_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
