@@ -11,6 +11,7 @@ from flask import Flask, current_app, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from api.limits import count_request, count_wrong_token
 from cio_tasks.settings import ApiToken, Role, Settings
 
 
@@ -110,22 +111,34 @@ def caller() -> Caller:
 
 
 def _guard() -> None:
-    """Refuse before anything of the body is read."""
+    """Refuse before anything of the body is read. What a role may not do counts as a request too."""
     if request.endpoint is None:
         return
     action = declared_action(current_app.view_functions[request.endpoint])
     if action == PUBLIC:
         return
-    g.caller = _identify()
+    g.caller = identify(_presented_token())
+    count_request(g.caller.name, g.caller.role)
     if action is None or not g.caller.may(Action(action)):
         raise Forbidden
 
 
-def _identify() -> Caller:
+def _presented_token() -> bytes:
     # Not `request.authorization`: it takes a token with an equals sign inside for a list of parameters.
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        found: Caller | None = current_app.extensions["tokens"].find_caller(token.strip().encode("latin-1", "replace"))
-        if found is not None:
-            return found
+    return token.strip().encode("latin-1", "replace") if scheme.lower() == "bearer" else b""
+
+
+def identify(presented: bytes) -> Caller:
+    """Return who holds this token.
+
+    Raises:
+        Unauthorized: when nobody does.
+        TooManyRequests: when nobody does, and the address of the current request has sent too many such tokens.
+    """
+    found: Caller | None = current_app.extensions["tokens"].find_caller(presented)
+    if found is not None:
+        return found
+    if presented:
+        count_wrong_token()
     raise Unauthorized(www_authenticate=WWWAuthenticate("bearer"))

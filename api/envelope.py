@@ -6,7 +6,9 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
+
+from cio_tasks.settings import Settings
 
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS: Final = {
@@ -15,13 +17,17 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
+ONLY_TLS: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""For a year. Without subdomains, which are not ours to decide on."""
 
 log: Final = structlog.stdlib.get_logger("api")
 
 
-def wrap_answers(app: Flask) -> None:
+def wrap_answers(app: Flask, settings: Settings) -> None:
     """Give every answer of `app` its envelope, errors included."""
+    app.config["ONLY_TLS"] = settings.env == "production"
     app.before_request(_start_clock)
     app.after_request(_add_headers)
     app.after_request(_log_access)
@@ -40,10 +46,18 @@ def _start_clock() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
+    for name, value in envelope().items():
         response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = request_id()
     return response
+
+
+def envelope() -> dict[str, str]:
+    """Return the headers that the answer to the current request gets unless it has its own.
+
+    In production a proxy takes the TLS off, and whether this process hears of that depends on how it is set up.
+    """
+    is_tls = request.is_secure or current_app.config["ONLY_TLS"]
+    return {**HEADERS, **(ONLY_TLS if is_tls else {}), "X-Request-Id": request_id()}
 
 
 def _log_access(response: Response) -> Response:

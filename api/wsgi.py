@@ -1,13 +1,19 @@
 """The application that gunicorn serves: the one module that does something when it is imported."""
 
+import signal
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Final
 
 from flask import Flask
 
 from api.app import create_app
-from cio_tasks import logs
+from api.live import Clients
+from cio_tasks import events, logs
 from cio_tasks.errors import ConfigurationError
+from cio_tasks.live import LiveEvents
 from cio_tasks.settings import Settings
 
 CONFIGURATION: Final = 3
@@ -24,7 +30,36 @@ def _start() -> Flask:
         raise SystemExit(CONFIGURATION) from None
     logs.configure(settings)
     logs.warn_about_mock(settings)
+    _tell_what_happens(settings)
+    _end_live_connections_on_stop(app.extensions["live_clients"])
     return app
+
+
+def _tell_what_happens(settings: Settings) -> None:
+    """Log and send out what this process delivers itself, as a worker does."""
+    events.listen(logs.log_event)
+    if settings.redis_url is not None:
+        events.listen(LiveEvents(settings.redis_url.get_secret_value()))
+
+
+def _end_live_connections_on_stop(clients: Clients) -> None:
+    """Tell the clients first when the server is told to stop: it waits for its threads, and each of them holds one."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            _do_before(number, clients.stopping.set)
+
+
+def _do_before(number: signal.Signals, action: Callable[[], None]) -> None:
+    """Do `action`, and then what the server has set for this signal; nothing changes when it has set nothing."""
+    servers = signal.getsignal(number)
+    if not callable(servers) or isinstance(servers, signal.Handlers):
+        return
+
+    def handle(received: int, frame: FrameType | None) -> None:
+        action()
+        servers(received, frame)
+
+    signal.signal(number, handle)
 
 
 app: Final = _start()

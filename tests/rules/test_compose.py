@@ -15,7 +15,7 @@ SOURCE = COMPOSE_FILE.read_text(encoding="utf-8")
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(SOURCE)["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 ONE_SHOT = "migrate"
-REFUSED_IN_PRODUCTION = {"CIO_TIME_SCALE", "FLASK_DEBUG"}
+REFUSED_IN_PRODUCTION = {"CIO_TIME_SCALE", "CIO_FAILPOINTS", "FLASK_DEBUG"}
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|TOKEN|AUTH|SITE_ID")
 
 each_service = pytest.mark.parametrize("name", SERVICES)
@@ -95,6 +95,7 @@ def test_flower_shows_and_changes_nothing() -> None:
     flower = SERVICES["flower"]
     assert "--read_only=True" in flower["command"]
     assert flower["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+    assert not [word for word in flower["command"] if "auth" in word]
     assert "FLOWER_UNAUTHENTICATED_API" not in SOURCE
 
 
