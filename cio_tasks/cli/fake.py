@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from cio_tasks.cli.output import Output, answers, examples, pass_output
 from cio_tasks.cli.tree import Tree
-from cio_tasks.fake import FakeCustomerIO, Scenario
+from cio_tasks.fake import CAST, FakeCustomerIO, Scenario
 from cio_tasks.processes import exit_on
 from cio_tasks.settings import set_values
 
@@ -41,6 +41,7 @@ def _read_scenario(_ctx: click.Context, _parameter: click.Parameter, path: Path 
         "ciosync fake serve",
         "ciosync fake serve --port 0 --json --ledger ledger.jsonl",
         "CUSTOMERIO_TRACK_URL=http://127.0.0.1:8025 ciosync dev",
+        "CUSTOMERIO_APP_API_KEY=app-key CUSTOMERIO_APP_URL=http://127.0.0.1:8025 ciosync investigate cast-bounced",
     )
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
@@ -51,6 +52,11 @@ def _read_scenario(_ctx: click.Context, _parameter: click.Parameter, path: Path 
     "--site-id", default=_credential("CUSTOMERIO_SITE_ID", "site"), show_default="CUSTOMERIO_SITE_ID, or site"
 )
 @click.option("--api-key", default=_credential("CUSTOMERIO_API_KEY", "key"), show_default="CUSTOMERIO_API_KEY, or key")
+@click.option(
+    "--app-api-key",
+    default=_credential("CUSTOMERIO_APP_API_KEY", "app-key"),
+    show_default="CUSTOMERIO_APP_API_KEY, or app-key",
+)
 @click.option("--region", type=click.Choice(["us", "eu"]), default="us", show_default=True)
 @click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Append every request to this file.")
 @click.option(
@@ -59,15 +65,22 @@ def _read_scenario(_ctx: click.Context, _parameter: click.Parameter, path: Path 
     callback=_read_scenario,
     help="A JSON file that says how badly to behave: the fields of cio_tasks.fake.Scenario.",
 )
+@click.option(
+    "--cast/--no-cast",
+    default=True,
+    show_default=True,
+    help="Begin with people who have a history, such as cast-fine, cast-bounced and cast-complained, and campaigns 1-4.",
+)
 @answers
 @pass_output
-def serve(output: Output, /, *, ledger: Path | None, **options: Any) -> None:
-    """Serve Track API v1 and v2 until Ctrl-C, and print the address.
+def serve(output: Output, /, *, ledger: Path | None, cast: bool, **options: Any) -> None:
+    """Serve Track API v1 and v2, App API and status page until Ctrl-C, and print the address.
 
     People with a tag in their address bring their own faults: ann+429x2@example.com is refused twice. What was asked
-    is at /_fake/ledger.
+    is at /_fake/ledger; more histories go to /_fake/histories.
     """
-    with exit_on(), FakeCustomerIO(ledger_path=ledger, **options) as server:
+    histories = CAST if cast else None
+    with exit_on(), FakeCustomerIO(ledger_path=ledger, histories=histories, **options) as server:
         output.result({"url": server.url}, table=[[server.url]])
         output.note("a stand-in Customer.io is listening; Ctrl-C stops it")
         threading.Event().wait()

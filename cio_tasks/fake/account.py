@@ -1,4 +1,4 @@
-"""The workspace's credentials and region."""
+"""The workspace's credentials, one pair for the Track API and one key for the App API, and its region."""
 
 import base64
 import binascii
@@ -8,16 +8,18 @@ from typing import Literal
 Region = Literal["us", "eu"]
 
 TRACK_URLS: dict[Region, str] = {"us": "https://track.customer.io", "eu": "https://track-eu.customer.io"}
+APP_URLS: dict[Region, str] = {"us": "https://api.customer.io", "eu": "https://api-eu.customer.io"}
 OTHER: dict[Region, Region] = {"us": "eu", "eu": "us"}
 ENVIRONMENT_ID = 123456
 
 
 class Account:
-    """One workspace with one pair of Track credentials, which may be rotated while the server runs."""
+    """One workspace; its credentials may be rotated while the server runs, and none opens the other API's door."""
 
-    def __init__(self, site_id: str, api_key: str, region: Region = "us") -> None:
+    def __init__(self, site_id: str, api_key: str, region: Region = "us", app_api_key: str = "app-key") -> None:
         self.region = region
         self.rotate(site_id, api_key)
+        self.rotate_app(app_api_key)
 
     def rotate(self, site_id: str, api_key: str) -> None:
         """Accept only these credentials from the next request on."""
@@ -27,6 +29,15 @@ class Account:
         """Tell whether an `Authorization` header holds the credentials (Basic, site id and key; source: TrackOAS)."""
         given = _decoded(authorization)
         return given is not None and hmac.compare_digest(given.encode(), self._credentials.encode())
+
+    def rotate_app(self, app_api_key: str) -> None:
+        """Accept only this App API key from the next request on."""
+        self._app_api_key = app_api_key
+
+    def accepts_app(self, authorization: str | None) -> bool:
+        """Tell whether an `Authorization` header holds the App API key (Bearer; source: AppOAS)."""
+        scheme, _, key = (authorization or "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(key.encode(), self._app_api_key.encode())
 
 
 def user_of(authorization: str | None) -> str | None:

@@ -6,6 +6,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cio_tasks.fake.app_api import AppAPI
+from cio_tasks.fake.histories import Histories
 from cio_tasks.fake.scenario import Scenario
 from cio_tasks.fake.track import TrackAPI
 
@@ -14,19 +16,21 @@ DEFAULT_EVENT_LIMIT = 100
 
 
 class Credentials(BaseModel):
-    """Body of `PUT /_fake/credentials`."""
+    """Body of `PUT /_fake/credentials`; without `app_api_key` the App API's key stays."""
 
     model_config = ConfigDict(extra="forbid")
 
     site_id: str
     api_key: str
+    app_api_key: str | None = None
 
 
 class Control:
     """The handlers; `restore` sets everything back to what it was at the start."""
 
-    def __init__(self, track: TrackAPI, restore: Callable[[], None]) -> None:
+    def __init__(self, track: TrackAPI, app_side: AppAPI, restore: Callable[[], None]) -> None:
         self._track = track
+        self._app_side = app_side
         self._restore = restore
 
     def routes(self) -> list[web.RouteDef]:
@@ -40,6 +44,7 @@ class Control:
             web.get("/_fake/scenario", self.scenario),
             web.put("/_fake/scenario", self.change_scenario),
             web.put("/_fake/credentials", self.rotate),
+            web.put("/_fake/histories", self.put_histories),
             web.post("/_fake/reset", self.reset),
             web.route("*", "/_fake/{tail:.*}", self.unknown),
         ]
@@ -78,13 +83,22 @@ class Control:
         return web.json_response(self._track.weather.scenario.model_dump())
 
     async def rotate(self, request: web.Request) -> web.Response:
-        """Accept only these Track credentials from now on."""
+        """Accept only these credentials from now on."""
         given = Credentials.model_validate_json(await request.read())
         self._track.account.rotate(given.site_id, given.api_key)
+        if given.app_api_key is not None:
+            self._track.account.rotate_app(given.app_api_key)
         return web.json_response({"site_id": given.site_id})
 
+    async def put_histories(self, request: web.Request) -> web.Response:
+        """Put in people with what they have behind them, segments, campaigns and topics; the same id replaces."""
+        given = Histories.model_validate_json(await request.read())
+        self._app_side.put(given)
+        counts = {name: len(getattr(given, name)) for name in Histories.model_fields}
+        return web.json_response(counts)
+
     async def reset(self, _request: web.Request) -> web.Response:
-        """Forget people, events and ledger; scenario and credentials are those of the start again."""
+        """Forget people, events, histories and ledger; scenario and credentials are those of the start again."""
         self._restore()
         return web.json_response({})
 

@@ -1,11 +1,14 @@
 """The book of all requests: written before each answer, so that it also knows what the client never heard."""
 
+import hashlib
 import json
 import threading
 from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypedDict
+
+from cio_tasks.fake.calls import Call
 
 
 class LedgerOperation(TypedDict):
@@ -32,7 +35,7 @@ class LedgerAnswer(TypedDict):
 
 
 class LedgerEntry(TypedDict):
-    """One request; `at` is the arrival in unix seconds, `sha256` the digest of its body."""
+    """One request; `at` is the arrival in unix seconds, `sha256` the digest of its body, `user` that of the Track API."""
 
     seq: int
     at: float
@@ -43,6 +46,21 @@ class LedgerEntry(TypedDict):
     bytes: int
     operations: list[LedgerOperation]
     answer: LedgerAnswer
+
+
+def entry_of(call: Call, answer: LedgerAnswer, operations: list[LedgerOperation], user: str | None) -> LedgerEntry:
+    """Return the entry of one request, which gets its number when it is appended."""
+    return {
+        "seq": 0,
+        "at": call.at,
+        "method": call.method,
+        "path": call.path,
+        "user": user,
+        "sha256": hashlib.sha256(call.body).hexdigest(),
+        "bytes": len(call.body),
+        "operations": operations,
+        "answer": answer,
+    }
 
 
 class Ledger:

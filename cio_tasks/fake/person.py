@@ -1,8 +1,9 @@
-"""One person as Customer.io would hold it: identifiers, attributes with their times, events."""
+"""One person as Customer.io would hold it: identifiers, attributes with their times, events, activities."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
+from cio_tasks.fake.activities import Activities
 from cio_tasks.fake.event_log import Event
 from cio_tasks.fake.identifiers import Identifier
 
@@ -26,6 +27,8 @@ class Person:
     """A profile; `identifiers` are in comparable form (e-mail lower-case), attributes as they were sent."""
 
     cio_id: str
+    created_at: float
+    activities: Activities
     identifiers: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     stamps: dict[str, float] = field(default_factory=dict)
@@ -43,14 +46,19 @@ class Person:
         """
         return {name: value for name, value in attributes.items() if stamp >= self.stamps.get(name, stamp)}
 
-    def take(self, attributes: dict[str, Any], stamp: float) -> None:
-        """Store the attributes that are fresh; null or an empty string clears.
+    def take(self, attributes: dict[str, Any], stamp: float) -> dict[str, Any]:
+        """Store the attributes that are fresh, and return what changed: `{name: {"from": …, "to": …}}`.
 
-        TrackOAS says so of relationships; for people it is assumed.
+        Null or an empty string clears: TrackOAS says so of relationships; for people it is assumed.
         """
+        changes = {}
         for name, value in self.fresh(attributes, stamp).items():
+            before = self.attributes.get(name)
             self._set(name, value)
             self.stamps[name] = stamp
+            if self.attributes.get(name) != before:
+                changes[name] = {"from": before, "to": self.attributes.get(name)}
+        return changes
 
     def _set(self, name: str, value: object) -> None:
         if value is None or value == "":
@@ -64,6 +72,18 @@ class Person:
         self.attributes = {**other.attributes, **self.attributes}
         self.stamps = {**other.stamps, **self.stamps}
         self.events.extend(other.events)
+        self.activities.entries.extend(other.activities.entries)
+
+    def copied(self) -> "Person":
+        """Return a copy that later changes leave alone."""
+        return replace(
+            self,
+            identifiers=dict(self.identifiers),
+            attributes=dict(self.attributes),
+            stamps=dict(self.stamps),
+            events=list(self.events),
+            activities=self.activities.copied(),
+        )
 
     def record(self) -> PersonRecord:
         """Return a copy that is safe to hand out."""

@@ -1,5 +1,8 @@
 """Who is who: every profile under each of its identifiers, created, claimed, merged and forgotten."""
 
+from collections.abc import Iterator
+
+from cio_tasks.fake.activities import Activities
 from cio_tasks.fake.identifiers import Identifier
 from cio_tasks.fake.person import Person
 
@@ -18,10 +21,14 @@ class Profiles:
         """Return the person with this identifier, or None."""
         return self._by_name.get(name) if name else None
 
-    def create(self) -> Person:
-        """Add a person that has only the `cio_id` made here."""
+    def __iter__(self) -> Iterator[Person]:
+        return (person for name, person in self._by_name.items() if name.kind == "cio_id")
+
+    def create(self, at: float) -> Person:
+        """Add a person that has only the `cio_id` made here, and note when (unix seconds)."""
         self._created += 1
-        person = Person(cio_id=f"{self._created:012x}")
+        person = Person(cio_id=f"{self._created:012x}", created_at=at, activities=Activities(self._created))
+        person.activities.note("profile_create", at)
         self._by_name[Identifier("cio_id", person.cio_id)] = person
         return person
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Rate = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-HeaderText = Annotated[str, Field(pattern=r"^[ -~]*$")]
+from cio_tasks.fake.app_scenario import AppScenario
+from cio_tasks.fake.knobs import HeaderText, Outage, Rate, Seconds
+from cio_tasks.fake.status_page import StatusScenario
 
 
 class Scenario(BaseModel):
@@ -29,8 +29,8 @@ class Scenario(BaseModel):
     """How many requests end in a TCP reset before anything was applied."""
     reset_after_rate: Rate = 0
     """How many are applied and then reset: a retry of those is a true duplicate."""
-    outage: Literal["503", "reset", "hang", "refuse"] | None = None
-    """Every request fails this way; `refuse` closes the connection without an answer."""
+    outage: Outage | None = None
+    """Every Track request fails this way; `refuse` closes the connection without an answer."""
     outage_seconds: Seconds | None = None
     """Counted from the moment the scenario is set; None: until it is replaced."""
 
@@ -64,6 +64,13 @@ class Scenario(BaseModel):
     oversize_status: Literal[400, 413] = 413
     non_ulid_ids: Literal["reject", "accept"] = "reject"
     event_creates_person: bool = True
+    email_identifies: bool = True
+    """Whether an e-mail belongs to one person only; otherwise it is an attribute like any other."""
+    visibility_seconds: Seconds = 0
+    """How long what the Track API accepted stays invisible in the App API."""
+
+    app: AppScenario = AppScenario()
+    status_page: StatusScenario = StatusScenario()
 
     @property
     def blemish(self) -> str | None:
@@ -91,7 +98,7 @@ class Weather:
             self._since = self._clock()
             self._random = random.Random(scenario.seed)  # noqa: S311 - faults must repeat, not surprise
 
-    def outage(self) -> Literal["503", "reset", "hang", "refuse"] | None:
+    def outage(self) -> Outage | None:
         """Return how every request fails now, or None when there is no outage or its time is over."""
         scenario = self._scenario
         over = scenario.outage_seconds is not None and self._clock() - self._since >= scenario.outage_seconds

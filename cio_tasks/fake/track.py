@@ -1,18 +1,18 @@
 """The Track API behind its routes: decide what happens to a request, carry it out, write it down."""
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
 from cio_tasks.fake.account import OTHER, TRACK_URLS, Account, region_document, user_of
 from cio_tasks.fake.calls import Call, Dialect, Reader, Reading
-from cio_tasks.fake.ledger import Ledger, LedgerEntry, LedgerOperation
+from cio_tasks.fake.ledger import Ledger, LedgerAnswer, LedgerEntry, LedgerOperation, entry_of
 from cio_tasks.fake.operations import Operation
 from cio_tasks.fake.people import Effect, People, ignored
 from cio_tasks.fake.personas import Personas, Strike
 from cio_tasks.fake.plans import Ending, Plan, failing, silent, unreadable, verdict
 from cio_tasks.fake.replies import redirect, unauthorized
 from cio_tasks.fake.scenario import Scenario, Weather
+from cio_tasks.fake.visibility import Visibility
 
 SILENT_ENDINGS = {"timeout": Ending.HANG, "reset": Ending.RESET}
 
@@ -24,7 +24,11 @@ class TrackAPI:
         self.account = account
         self.weather = weather
         self.ledger = ledger
-        self.people = People(event_creates_person=lambda: weather.scenario.event_creates_person)
+        self.people = People(
+            event_creates_person=lambda: weather.scenario.event_creates_person,
+            email_identifies=lambda: weather.scenario.email_identifies,
+        )
+        self.visibility = Visibility(self.people)
         self._personas = Personas(self.people.find_email)
 
     def answer(self, call: Call, read: Reader) -> Plan:
@@ -55,6 +59,7 @@ class TrackAPI:
     def clear(self) -> None:
         """Forget people, events, persona counts and the ledger's memory."""
         self.people.clear()
+        self.visibility.catch_up()
         self._personas.clear()
         self.ledger.clear()
 
@@ -128,24 +133,17 @@ class TrackAPI:
         if plan.withheld:
             return [ignored(plan.withheld)] * len(reading.operations)
         refused = {one.position for one in plan.refusals}
+        delay = self.weather.scenario.visibility_seconds
         return [
-            ignored("refused") if index in refused else self.people.apply(operation, at)
+            ignored("refused") if index in refused else self.visibility.apply(operation, at, delay)
             for index, operation in enumerate(reading.operations)
         ]
 
 
 def _entry(call: Call, reading: Reading, plan: Plan, effects: list[Effect]) -> LedgerEntry:
-    return {
-        "seq": 0,
-        "at": call.at,
-        "method": call.method,
-        "path": call.path,
-        "user": user_of(call.authorization),
-        "sha256": hashlib.sha256(call.body).hexdigest(),
-        "bytes": len(call.body),
-        "operations": list(map(_ledger_operation, reading.operations, effects)),
-        "answer": {"status": plan.status, "errors": _errors(plan, reading), "fault": plan.fault},
-    }
+    answer: LedgerAnswer = {"status": plan.status, "errors": _errors(plan, reading), "fault": plan.fault}
+    operations = list(map(_ledger_operation, reading.operations, effects))
+    return entry_of(call, answer, operations, user_of(call.authorization))
 
 
 def _ledger_operation(operation: Operation, effect: Effect) -> LedgerOperation:

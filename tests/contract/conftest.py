@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from cio_tasks.fake import FakeCustomerIO
+from tests.contract.app import App
 from tests.contract.track import Track
 
 
@@ -21,5 +22,12 @@ def fake(running: FakeCustomerIO) -> FakeCustomerIO:
 @pytest.fixture
 def track(fake: FakeCustomerIO) -> Iterator[Track]:
     client = Track(fake.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def app(fake: FakeCustomerIO) -> Iterator[App]:
+    client = App(fake.url)
     yield client
     client.close()
