@@ -8,22 +8,27 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
-from cio_tasks import gate, phases, queries, transitions, wake
+from cio_tasks import failpoints, gate, phases, queries, transitions, wake
 from cio_tasks.backoff import retry_delay
 from cio_tasks.claims import Claim
 from cio_tasks.customerio import BatchResult, CustomerIO, Operation, Reply
 from cio_tasks.customerio.limits import BATCH_BYTES, encode
 from cio_tasks.errors import PayloadError
 from cio_tasks.events import emit
+from cio_tasks.gate import Closed
 from cio_tasks.journal import Exchange
-from cio_tasks.outcomes import INITIAL_FAILED, Deferred, Delivered, Outcome, Rejected, RetryLater
+from cio_tasks.models import SyncAttempt
+from cio_tasks.outcomes import INITIAL_FAILED, WORKER_LOST, Deferred, Delivered, Outcome, Rejected, RetryLater
+from cio_tasks.patience import Patience, insist
 from cio_tasks.redaction import redact
 from cio_tasks.runtime import Runtime
 from cio_tasks.settings import Settings
@@ -34,6 +39,8 @@ FRESH_SHARE: Final = 0.3
 """The share of `stuck_after` after which a claim is too old to begin a delivery with."""
 SUSPICION: Final = 8
 """How much smaller a batch gets with every retry its jobs have used, so that what spoils batches ends up alone."""
+RECORD_WITHIN: Final = timedelta(seconds=20)
+"""How long an outcome is tried to be recorded while the database is away: a restart with recovery takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class Parcel:
     claim: Claim
     operations: list[Operation]
     size: int
+    asked: Exchange | None = None
+    """The request that carried it already, in a batch that was split since."""
 
 
 class Verdict(StrEnum):
@@ -94,10 +103,12 @@ def deliver(runtime: Runtime, claims: Sequence[Claim], *, probing: bool = False)
     while waiting:
         obstacle = _find_obstacle(runtime, results, old_at)
         if obstacle is not None:
-            left = [parcel.claim for batch in waiting for parcel in batch]
-            return [*results, *record(runtime, [Result(claim, obstacle) for claim in left])]
+            left = [Result(parcel.claim, obstacle, parcel.asked) for batch in waiting for parcel in batch]
+            return [*results, *record(runtime, left)]
         batch = waiting.popleft()
+        failpoints.hit("worker.after_claim")
         sent, parts = _send(runtime.client, batch)
+        failpoints.hit("worker.before_record")
         waiting.extendleft(reversed(parts))
         shown = _presentable(sent, batch, runtime.settings)
         results += record(runtime, [replace(result, probing=probing) for result in shown])
@@ -109,10 +120,9 @@ def _find_obstacle(runtime: Runtime, results: Sequence[Result], old_at: float) -
         return Deferred("stopping", "the worker was told to stop")
     if time.monotonic() > old_at:
         return Deferred("claim_old", "the claim was getting too old to begin a delivery")
-    if any(not isinstance(result.outcome, Delivered) for result in results):
-        with runtime.sessions() as session:
-            if gate.list_closed(session):
-                return Deferred("gate_closed", "the gate closed before this job was sent")
+    failed = any(not isinstance(result.outcome, Delivered) for result in results)
+    if failed and insist(runtime.sessions, patience_of(runtime), lambda session, _: gate.list_closed(session)):
+        return Deferred("gate_closed", "the gate closed before this job was sent")
     return None
 
 
@@ -167,7 +177,7 @@ def _send(client: CustomerIO, batch: list[Parcel]) -> tuple[list[Result], list[l
     reply, result = _post(client, batch)
     if len(batch) == 1 or not result.splittable:
         return _results(batch, reply, result), []
-    halves = _halves(batch)
+    halves = _halves(batch, reply)
     return ([], halves) if isinstance(result.outcome, Rejected) else _isolate(client, halves)
 
 
@@ -181,13 +191,16 @@ def _isolate(client: CustomerIO, halves: list[list[Parcel]]) -> tuple[list[Resul
         if stubborn or len(half) == 1 or not result.splittable:
             known += _results(half, reply, result)
         else:
-            parts += _halves(half)
+            parts += _halves(half, reply)
     return known, parts
 
 
-def _halves(batch: list[Parcel]) -> list[list[Parcel]]:
-    middle = len(batch) // 2
-    return [batch[:middle], batch[middle:]]
+def _halves(batch: list[Parcel], reply: Reply) -> list[list[Parcel]]:
+    """Split a batch that `reply` answered; its parcels remember that they were sent, should they not get another turn."""
+    exchange = Exchange(reply.request_id, len(batch), reply.elapsed)
+    asked = [replace(parcel, asked=exchange) for parcel in batch]
+    middle = len(asked) // 2
+    return [asked[:middle], asked[middle:]]
 
 
 def _post(client: CustomerIO, batch: Sequence[Parcel]) -> tuple[Reply, BatchResult]:
@@ -202,7 +215,7 @@ def _results(batch: Sequence[Parcel], reply: Reply, result: BatchResult) -> list
     for parcel in batch:
         places = range(index, index + len(parcel.operations))
         refused = next((result.items[place] for place in places if place in result.items), None)
-        results.append(Result(parcel.claim, refused or result.outcome, exchange))
+        results.append(Result(parcel.claim, refused or result.outcome, exchange or parcel.asked))
         index += len(parcel.operations)
     return results
 
@@ -231,30 +244,75 @@ def _personal(claim: Claim) -> list[str]:
 
 
 def record(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
-    """Write the results, one transaction for all that met the same, and tell the listeners; return those that held."""
+    """Write the results, one transaction for all that met the same, and tell the listeners; return those that held.
+
+    When the database is away for a moment the transaction is tried again for about 20 s; the request never is.
+
+    Raises:
+        DBAPIError: the database stayed away; the jobs are taken back after `stuck_after`.
+    """
     groups: dict[tuple[Outcome, Exchange | None, Verdict], list[Result]] = defaultdict(list)
     for result in results:
         groups[result.outcome, result.exchange, result.verdict].append(result)
-    held = [kept for members in groups.values() for kept in _record_alike(runtime, members)]
+    patience = patience_of(runtime)
+    held = [kept for members in groups.values() for kept in _record_alike(runtime, members, patience)]
     if len(held) < len(results):
         emit("sync.claim_lost", count=len(results) - len(held))
     return held
 
 
-def _record_alike(runtime: Runtime, results: Sequence[Result]) -> list[Result]:
-    first, scale = results[0], runtime.settings.time_scale
-    with runtime.sessions.begin() as session:
-        kept = _write(session, first, [result.claim for result in results], scale)
-        closed = gate.close_for(session, first.outcome, scale=scale)
-        ready = _now_ready(session, kept) if first.verdict in ENDED else []
-    held = [result for result in results if result.claim in kept]
+def patience_of(runtime: Runtime) -> Patience:
+    """Return how long this worker waits for the database: never so long that its claims get stuck meanwhile."""
+    return Patience(runtime.stopping, min(RECORD_WITHIN, runtime.settings.stuck_after * FRESH_SHARE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What a record changed: the claims that held, the gate if it closed, and the jobs that may run because of it."""
+
+    kept: list[Claim]
+    closed: Closed | None
+    ready: list[UUID]
+
+
+def _record_alike(runtime: Runtime, results: Sequence[Result], patience: Patience) -> list[Result]:
+    scale = runtime.settings.time_scale
+    noted = insist(runtime.sessions, patience, lambda session, again: _note(session, results, again=again, scale=scale))
+    failpoints.hit("worker.record_unanswered")
+    held = [result for result in results if result.claim in noted.kept]
     for result in held:
         tell(result)
-    if closed is not None:
-        emit("gate.closed", reason=closed.reason, seconds=closed.wait.total_seconds())
-        wake.sweep_after(closed.wait)
-    wake.ring(ready)
+    if noted.closed is not None:
+        emit("gate.closed", reason=noted.closed.reason, seconds=noted.closed.wait.total_seconds())
+        wake.sweep_after(noted.closed.wait)
+    wake.ring(noted.ready)
     return held
+
+
+def _note(session: Session, results: Sequence[Result], *, again: bool, scale: float) -> _Noted:
+    """Write results that met the same. `again` says that an earlier try may have been committed."""
+    first, claims = results[0], [result.claim for result in results]
+    kept, closed = _write(session, first, claims, scale), None
+    recorded = _list_recorded(session, first, claims) if again and not kept else []
+    if not recorded:  # else the earlier try closed the gate, if it had to, and a probe may have opened it since
+        closed = gate.close_for(session, first.outcome, scale=scale, probing=first.probing)
+    kept = kept or recorded
+    return _Noted(kept, closed, _now_ready(session, kept) if first.verdict in ENDED else [])
+
+
+def _list_recorded(session: Session, result: Result, claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims whose outcome an earlier try recorded: its commit was carried out, and the answer got lost.
+
+    Under the token of a claim only its worker writes an attempt, or whoever took the job back (`worker_lost`). A release
+    of what was never sent writes none, and nobody else leaves `processing` without one.
+    """
+    keys = [(claim.job_id, claim.token) for claim in claims]
+    statement = select(SyncAttempt.job_id, SyncAttempt.outcome)
+    rows = session.execute(statement.where(tuple_(SyncAttempt.job_id, SyncAttempt.claim_token).in_(keys)))
+    found = dict(rows.all())
+    unsent = isinstance(result.outcome, Deferred) and result.exchange is None
+    otherwise = "released" if unsent else WORKER_LOST
+    return [claim for claim in claims if found.get(claim.job_id, otherwise) != WORKER_LOST]
 
 
 def _now_ready(session: Session, ended: Sequence[Claim]) -> list[UUID]:
@@ -272,15 +330,21 @@ def _write(session: Session, result: Result, claims: Sequence[Claim], scale: flo
             return transitions.release(session, claims, outcome, exchange)
         case RetryLater() if result.verdict is Verdict.DEFERRED:
             wait = retry_delay(result.claim.attempt_count + 1, scale=scale)
-            return transitions.release(session, claims, Deferred("probe_failed", outcome.detail, wait), exchange)
+            return transitions.release(session, claims, Deferred(gate.PROBE_FAILED, outcome.detail, wait), exchange)
         case RetryLater() if result.verdict is Verdict.RETRYING:
             return transitions.retry_later(session, claims, outcome, exchange, scale=scale)
         case RetryLater() | Rejected():
-            return transitions.fail(session, claims, outcome, exchange)
+            failed = transitions.fail(session, claims, outcome, exchange)
+            failpoints.hit("dead_letter.before_commit")
+            return failed
+
+
+# --- tell -------------------------------------------------------------------------------------------------------------
 
 
 def tell(result: Result) -> None:
     """Tell the listeners what became of a claim: ids and words only."""
+    failpoints.hit("worker.before_live_event")
     claim, outcome = result.claim, result.outcome
     facts: dict[str, Any] = {
         "signup_id": str(claim.signup_id),

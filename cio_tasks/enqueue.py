@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from cio_tasks import transitions, wake
+from cio_tasks import failpoints, transitions, wake
 from cio_tasks.models import Signup, SyncJob
 from cio_tasks.phases import payload_version
 from cio_tasks.states import Phase
@@ -25,6 +25,7 @@ def enqueue_sync(session: Session, signup: Signup, phase: Phase) -> SyncJob:
     job, runs = transitions.enqueue(session, signup.id, Phase(phase), version=payload_version(signup, Phase(phase)))
     if runs:
         ring_after_commit(session, job.id)
+    failpoints.hit("web.before_commit")
     return job
 
 
@@ -61,4 +62,5 @@ def _after_transaction(session: Session, transaction: SessionTransaction) -> Non
         return
     job_ids, session.info[TO_RING] = [job_id for job_id, _ in session.info[TO_RING]], []
     if session.info.pop((TO_RING, "committed"), False) and job_ids:
+        failpoints.hit("web.after_commit")
         wake.ring(job_ids)

@@ -24,7 +24,12 @@ OUTAGE_CLOSED: Final = timedelta(seconds=15)
 LONGEST_CLOSED: Final = timedelta(minutes=5)
 UNAUTHORIZED_IN_A_ROW: Final = 3
 PROBE_LEASE: Final = timedelta(seconds=30)
-"""How long one worker holds the right to probe: twice the deadline of a call."""
+"""How long one worker holds the right to probe: twice the deadline of a call, the job's and the region's."""
+SHORTEST_LEASE: Final = timedelta(seconds=3)
+"""With a time scale: calls take as long as ever, and a second probe meanwhile does no harm."""
+PROBE_FAILED: Final = "probe_failed"
+"""The code of the attempt that a failed probe leaves."""
+PROBES_REMEMBERED: Final = timedelta(minutes=30)
 NOTICED_ATTEMPTS: Final = 1_000
 """How many of the newest attempts the outage rule looks at."""
 
@@ -109,12 +114,17 @@ class Closed:
     wait: timedelta
 
 
-def close_for(session: Session, outcome: Outcome, *, scale: float) -> Closed | None:
-    """Close the gate if this outcome, just recorded, calls for it; return that, unless it was closed already."""
+def close_for(session: Session, outcome: Outcome, *, scale: float, probing: bool = False) -> Closed | None:
+    """Close the gate if this outcome, just recorded, calls for it; return that, unless it was closed already.
+
+    What an outage means for the gate when it meets a probe is decided by whoever probes.
+    """
     match outcome:
         case RetryLater(error_type=ErrorType.RATE_LIMIT, retry_after=timedelta() as asked):
             closed = Closed(Reason.RATE_LIMIT, asked * scale)
-        case RetryLater(error_type=ErrorType.NETWORK | ErrorType.SERVER_ERROR) if _is_outage(session, scale):
+        case RetryLater(error_type=ErrorType.NETWORK | ErrorType.SERVER_ERROR) if not probing and _is_outage(
+            session, scale
+        ):
             closed = Closed(Reason.OUTAGE, OUTAGE_CLOSED * scale)
         case Rejected(code=code) if code in CREDENTIALS_AT_FAULT and _credentials_fail(session):
             closed = Closed(Reason.AUTH, OUTAGE_CLOSED * scale)
@@ -148,7 +158,7 @@ def _credentials_fail(session: Session) -> bool:
     return len(last) == UNAUTHORIZED_IN_A_ROW and all(code in CREDENTIALS_AT_FAULT for code in last)
 
 
-def begin_probe(session: Session) -> list[Reason]:
+def begin_probe(session: Session, *, scale: float = 1.0) -> list[Reason]:
     """Take the right to probe, if the time has come and no other worker holds it; return the reasons it is for.
 
     The right lapses by itself, so that a worker which dies probing blocks nobody for long.
@@ -166,11 +176,19 @@ def begin_probe(session: Session) -> list[Reason]:
             func.coalesce(Gate.probing_until, text("'-infinity'")) <= func.now(),
             ~still_closed.exists(),
         )
-        .values(probing_until=func.now() + PROBE_LEASE)
+        .values(probing_until=func.now() + max(PROBE_LEASE * scale, SHORTEST_LEASE))
         .returning(Gate.reason)
         .execution_options(synchronize_session=False)
     )
     return [Reason(reason) for reason in session.scalars(statement)]
+
+
+def count_failed_probes(session: Session, *, scale: float) -> int:
+    """Return how many different jobs have failed as probes within half an hour: a few may be bad, many are not."""
+    statement = select(func.count(SyncAttempt.job_id.distinct())).where(
+        SyncAttempt.finished_at > func.now() - PROBES_REMEMBERED * scale, SyncAttempt.error_code == PROBE_FAILED
+    )
+    return session.scalar(statement) or 0
 
 
 def give_up_probe(session: Session, reasons: Iterable[Reason]) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from cio_tasks.models import Gate, SyncAttempt, SyncJob
 from cio_tasks.processor import Summary, probe, process_due
 from cio_tasks.runtime import Runtime
 from cio_tasks.states import JobStatus
+from tests.eventually import eventually
 from tests.factories import Factory
 
 SECOND = timedelta(seconds=1)
@@ -58,6 +60,16 @@ def paths(fake: FakeCustomerIO) -> list[tuple[str, int]]:
     return [(entry["path"], len(entry["operations"])) for entry in fake.ledger.entries()]
 
 
+def fail_as_probes(runtime: Runtime, make: Factory, count: int, *, ago: timedelta = SECOND) -> None:
+    """Let so many other jobs have failed as probes."""
+    for _ in range(count):
+        job = make.job(make.signup())
+        make.set(job.id, status=JobStatus.COMPLETED)
+        with runtime.sessions.begin() as session:
+            facts = {"outcome": "released", "error_code": "probe_failed", "started_at": func.now()}
+            session.add(SyncAttempt(job_id=job.id, claim_token=1, retry=0, finished_at=func.now() - ago, **facts))
+
+
 @pytest.mark.usefixtures("due_gate")
 def test_exactly_one_job_probes(runtime: Runtime, make: Factory, fake: FakeCustomerIO) -> None:
     fake.scenario = Scenario(outage="503")
@@ -65,7 +77,7 @@ def test_exactly_one_job_probes(runtime: Runtime, make: Factory, fake: FakeCusto
         make.signup()
     process_due(runtime, limit=100)
 
-    assert paths(fake) == [("/api/v2/batch", 2)]
+    assert paths(fake) == [("/api/v2/batch", 2), (REGION, 0)]
     assert sorted(job.claim_token for job in make.all(SyncJob)) == [0, 0, 0, 0, 1]
 
 
@@ -129,6 +141,7 @@ def test_another_job_probes_the_next_time(
     runtime: Runtime, make: Factory, fake: FakeCustomerIO, due_gate: None, time_comes: Callable[[], None]
 ) -> None:
     """A job that breaks the server by itself must not keep the gate closed for all."""
+    fail_as_probes(runtime, make, 3)
     bad = make.signup("bad+500x99@example.com")
     good = make.signup()
     first = process_due(runtime, limit=100)
@@ -137,6 +150,78 @@ def test_another_job_probes_the_next_time(
 
     assert (first, make.job(bad).attempt_count) == (Summary(processed=1, deferred=1), 0)
     assert (second.succeeded, make.job(good).status) == (1, JobStatus.COMPLETED)
+    assert row(runtime.sessions).closed_at is None
+
+
+@pytest.mark.usefixtures("due_gate")
+@pytest.mark.parametrize("fault", ["500", "reset"])
+def test_a_job_that_fails_for_reasons_of_its_own_keeps_nobody_waiting(
+    runtime: Runtime, make: Factory, fake: FakeCustomerIO, fault: str
+) -> None:
+    bad = make.signup(f"bad+{fault}x99@example.com")
+    good = make.signup()
+    summary = process_due(runtime, limit=100)
+    (attempt,) = make.attempts(make.job(bad))
+
+    assert summary == Summary(processed=2, succeeded=1, deferred=1)
+    assert (make.job(bad).attempt_count, make.job(good).status) == (0, JobStatus.COMPLETED)
+    assert (attempt.outcome, attempt.error_code) == ("released", "probe_failed")
+    assert paths(fake) == [("/api/v2/batch", 2), (REGION, 0), ("/api/v2/batch", 2)]
+    assert row(runtime.sessions).closed_at is None
+
+
+@pytest.mark.usefixtures("due_gate")
+@pytest.mark.parametrize(("failed", "opens"), [(1, True), (2, False)])
+def test_one_failing_job_after_the_other_outweighs_what_the_region_says(
+    runtime: Runtime, make: Factory, fake: FakeCustomerIO, failed: int, *, opens: bool
+) -> None:
+    """Only the route for deliveries is out of order: opening for the region's sake would spend everybody's retries."""
+    fail_as_probes(runtime, make, failed)
+    make.signup("bad+500x99@example.com")
+    process_due(runtime, limit=1)
+
+    assert (row(runtime.sessions).closed_at is None) is opens
+    assert ((REGION, 0) in paths(fake)) is opens
+
+
+@pytest.mark.usefixtures("due_gate")
+def test_a_failed_probe_does_not_close_the_gate_that_the_region_opens(runtime: Runtime, make: Factory) -> None:
+    """The attempts of the outage before are still fresh enough to call the probe's failure one."""
+    for number in range(20):
+        job = make.job(make.signup())
+        make.set(job.id, status=JobStatus.COMPLETED)
+        with runtime.sessions.begin() as session:
+            facts = {"outcome": "retry_later", "error_type": "server_error", "started_at": func.now()}
+            session.add(SyncAttempt(job_id=job.id, claim_token=number, retry=0, **facts))
+    make.signup("bad+500x99@example.com")
+    process_due(runtime, limit=1)
+
+    assert row(runtime.sessions).closed_at is None
+
+
+def test_a_gate_closed_anew_during_a_good_probe_can_be_probed_as_soon_as_its_time_comes(
+    runtime: Runtime, make: Factory, fake: FakeCustomerIO, due_gate: None, time_comes: Callable[[], None]
+) -> None:
+    make.signup()
+    fake.scenario = Scenario(latency_seconds=0.3)
+    with ThreadPoolExecutor(1) as pool:
+        probing = pool.submit(process_due, runtime, limit=1)
+        eventually(fake.ledger.count, every=0.005)
+        with runtime.sessions.begin() as session:
+            gate.close(session, Reason.OUTAGE, wait=600 * SECOND, note="for a test")
+        probing.result()
+    time_comes()
+    probe(runtime)
+
+    assert row(runtime.sessions).closed_at is None
+
+
+@pytest.mark.usefixtures("due_gate")
+def test_what_failed_as_a_probe_long_ago_counts_no_more(runtime: Runtime, make: Factory) -> None:
+    fail_as_probes(runtime, make, 5, ago=timedelta(minutes=31))
+    make.signup("bad+500x99@example.com")
+    process_due(runtime, limit=1)
+
     assert row(runtime.sessions).closed_at is None
 
 
@@ -217,6 +302,18 @@ def test_the_right_to_probe_belongs_to_one_and_lapses(sessions: Sessions) -> Non
     assert (first, second, third) == ([Reason.OUTAGE], [], [Reason.OUTAGE])
 
 
+@pytest.mark.usefixtures("due_gate")
+@pytest.mark.parametrize(("scale", "seconds"), [(1.0, 30), (0.5, 15), (0.001, 3)])
+def test_the_right_to_probe_is_scaled_and_never_shorter_than_three_seconds(
+    sessions: Sessions, scale: float, seconds: int
+) -> None:
+    with sessions.begin() as session:
+        gate.begin_probe(session, scale=scale)
+        left = session.scalar(select(func.extract("epoch", Gate.probing_until - func.now())))
+
+    assert left == seconds
+
+
 @pytest.mark.row("A3")
 def test_a_probe_that_meets_a_429_waits_as_long_as_that_asks(
     runtime: Runtime, make: Factory, fake: FakeCustomerIO, due_gate: None
@@ -226,6 +323,7 @@ def test_a_probe_that_meets_a_429_waits_as_long_as_that_asks(
     process_due(runtime, limit=100)
 
     assert closed_for(runtime.sessions, Reason.RATE_LIMIT) == 200
+    assert paths(fake) == [("/api/v2/batch", 2)]
     assert [attempt.outcome for attempt in make.all(SyncAttempt)] == ["released"]
     assert (probe(runtime), fake.ledger.count()) == ([], 1)
 

@@ -1,0 +1,62 @@
+"""`python -m tests.chaos run`: one run, its page on stdout, the folder with logs and ledger kept when it is red."""
+
+import random
+import shutil
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+
+import click
+
+from cio_tasks.processes import exit_on
+from tests.chaos.profiles import PROFILES
+from tests.chaos.report import to_json, to_markdown
+from tests.chaos.runs import run
+
+
+@click.group()
+def chaos() -> None:
+    """Break everything, and see what it costs."""
+
+
+@chaos.command(name="run")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
+@click.option("--signups", type=click.IntRange(1), help="How many at least.")
+@click.option(
+    "--kills", type=click.IntRange(1), help="Processes that must die; never fewer than the profile's attacks."
+)
+@click.option("--minutes", type=click.FloatRange(0.1, 600), help="How long the attacks may last.")
+@click.option("--seed", type=int, help="What decides the attacks and the people; by default another each time.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where chaos.json and chaos.md are put.")
+@click.option("--keep", is_flag=True, help="Keep the folder of the run, its logs and its ledger, when it is good too.")
+def run_once(
+    *,
+    profile: str,
+    signups: int | None,
+    kills: int | None,
+    minutes: float | None,
+    seed: int | None,
+    out: Path | None,
+    keep: bool,
+) -> None:
+    """Run once. Exit code 0 when nothing is wrong, 1 when something is."""
+    chosen = PROFILES[profile].changed(signups=signups, kills=kills, minutes=minutes)
+    seed = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    folder = Path(mkdtemp(prefix="ciosync-chaos-"))
+    click.echo(f"profile {profile}, seed {seed}, folder {folder}", err=True)
+    with exit_on():
+        done = run(chosen, seed=seed, folder=folder / "run", tell=lambda line: click.echo(f"  {line}", err=True))
+    click.echo(to_markdown(done))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "chaos.json").write_text(to_json(done), encoding="utf-8")
+        (out / "chaos.md").write_text(to_markdown(done), encoding="utf-8")
+    if done.verdict.is_good and not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        click.echo(f"logs and ledger: {folder}\nagain: {done.command}", err=True)
+    sys.exit(0 if done.verdict.is_good else 1)
+
+
+if __name__ == "__main__":
+    chaos()
