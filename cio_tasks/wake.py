@@ -1,96 +1,63 @@
-"""Ringing the bell: the bounded, best-effort publisher (rule 3).
+"""Ringing the bell: best effort, bounded, and never at the caller's expense (rule 3).
 
-A message only wakes a worker. It may be lost, doubled or late, because the row decides; so publishing never takes long and
-never fails the caller, and stays quiet for a while after Redis did not answer.
+A message only wakes a worker. It may be lost, doubled or late, because the row decides.
 """
 
+import atexit
 import logging
+import os
 import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
-import redis
-from celery import Celery
-from kombu.exceptions import OperationalError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from cio_tasks.celeryconfig import QUEUE, celery_settings
+from cio_tasks.bell import EXPIRES_SECONDS, Bell, Ring
 from cio_tasks.errors import CioTasksError
 from cio_tasks.settings import Settings
 
-BOUND_SECONDS: Final = 0.1
-"""The longest that a connect or an answer of Redis may take; two of them make up one ring."""
-MOST_CALLERS: Final = 64
-"""Connections of the publisher: with fewer than there are threads, one waits for another."""
-QUIET_SECONDS: Final = 5.0
-EXPIRES_SECONDS: Final = 600
+__all__ = ["EXPIRES_SECONDS", "configure", "flush", "ring", "sweep_after"]
 
-
-class Bell:
-    """Publishes messages for this process. Use `ring` and `sweep_after`."""
-
-    def __init__(self, settings: Settings) -> None:
-        bounds = {"socket_timeout": BOUND_SECONDS, "socket_connect_timeout": BOUND_SECONDS}
-        self._window = settings.wake_window
-        self._redis = redis.Redis.from_url(settings.required_redis_url(), **bounds, retry=Retry(NoBackoff(), 0))
-        self._app = Celery("ciosync publisher", set_as_current=False)
-        self._app.conf.update(celery_settings(settings))
-        self._app.conf.broker_transport_options = {**bounds, "max_retries": 0, "health_check_interval": 0}
-        self._app.conf.broker_connection_timeout = BOUND_SECONDS
-        self._app.conf.broker_pool_limit = MOST_CALLERS
-        self._quiet_until = 0.0
-
-    def ring(self, job_ids: Sequence[UUID]) -> None:
-        """Wake a worker for each job, as far as the window of waiting messages allows."""
-        self._publish("cio_tasks.sync_signup", [[str(job_id)] for job_id in job_ids])
-
-    def sweep_after(self, wait: timedelta) -> None:
-        """Ask for a sweep once `wait` is over, so that a gate is probed when its time has come."""
-        self._publish("cio_tasks.process_due", [[]], countdown=wait.total_seconds())
-
-    def _publish(self, task: str, calls: Sequence[list[str]], countdown: float | None = None) -> None:
-        if time.monotonic() < self._quiet_until:
-            return
-        until = time.monotonic() + BOUND_SECONDS
-        try:
-            room = self._window - cast("int", self._redis.llen(QUEUE))
-            for args in calls[: max(room, 0)]:
-                if time.monotonic() > until:
-                    return
-                self._app.send_task(
-                    task, args, countdown=countdown, expires=EXPIRES_SECONDS + (countdown or 0), retry=False
-                )
-        except (redis.RedisError, OperationalError, OSError) as error:
-            self._quiet_until = time.monotonic() + QUIET_SECONDS
-            logging.getLogger(__name__).warning("not ringing for %s s: %s", QUIET_SECONDS, type(error).__name__)
+AT_EXIT_SECONDS: Final = 0.25
+"""How long a process that ends waits for its last rings."""
 
 
 class _Current:
     """The bell of this process, made when first needed."""
 
     def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew in a forked process, which has neither the thread nor a right to the connections."""
         self._lock = threading.Lock()
         self._bell: Bell | None = None
         self._absent = False
 
     def set(self, settings: Settings) -> None:
         with self._lock:
+            if self._bell is not None:
+                self._bell.close()
+            self._settings = settings
             self._absent = settings.redis_url is None
             self._bell = None if self._absent else Bell(settings)
 
     def get(self) -> Bell | None:
         with self._lock:
             if self._bell is None and not self._absent:
-                self._bell = self._from_env()
+                self._bell = self._make()
             return self._bell
 
-    def _from_env(self) -> Bell | None:
+    def flush(self, seconds: float) -> bool:
+        bell = self._bell
+        return bell is None or bell.flush(seconds)
+
+    def _make(self) -> Bell | None:
         try:
-            return Bell(Settings.from_env())
+            settings = self._settings or Settings.from_env()
+            self._absent = settings.redis_url is None
+            return None if self._absent else Bell(settings)
         except CioTasksError as error:
             self._absent = True
             logging.getLogger(__name__).warning("not ringing, the sweep alone finds jobs: %s", error)
@@ -98,6 +65,8 @@ class _Current:
 
 
 _current: Final = _Current()
+os.register_at_fork(after_in_child=_current.forget)
+atexit.register(lambda: _current.flush(AT_EXIT_SECONDS))
 
 
 def configure(settings: Settings) -> None:
@@ -106,14 +75,21 @@ def configure(settings: Settings) -> None:
 
 
 def ring(job_ids: Sequence[UUID]) -> None:
-    """Wake a worker for each of these jobs, at best effort: never an error, never more than a quarter of a second."""
-    bell = _current.get() if job_ids else None
-    if bell is not None:
-        bell.ring(job_ids)
+    """Wake a worker for each of these jobs, at best effort: never an error, and never a wait."""
+    _put([Ring("cio_tasks.sync_signup", (str(job_id),)) for job_id in job_ids])
 
 
 def sweep_after(wait: timedelta) -> None:
-    """Ask for a sweep after `wait`, at best effort."""
-    bell = _current.get()
+    """Ask for a sweep after `wait`, at best effort, so that a gate is probed when its time has come."""
+    _put([Ring("cio_tasks.process_due", countdown=wait.total_seconds())])
+
+
+def flush(seconds: float = AT_EXIT_SECONDS) -> bool:
+    """Wait until every ring so far was published or dropped; return False when that takes longer."""
+    return _current.flush(seconds)
+
+
+def _put(rings: Sequence[Ring]) -> None:
+    bell = _current.get() if rings else None
     if bell is not None:
-        bell.sweep_after(wait)
+        bell.put(rings)

@@ -44,6 +44,7 @@ def ringing_at(settings: Settings) -> Iterator[Callable[[str], None]]:
 
 
 def bodies(redis_url: str) -> list[list[str]]:
+    assert wake.flush(5)
     with redis.Redis.from_url(redis_url) as client:
         waiting = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
     return [json.loads(base64.b64decode(json.loads(message)["body"]))[0] for message in reversed(waiting)]
@@ -160,6 +161,7 @@ def test_nothing_rings_before_the_commit(sessions: Sessions, rung: Rung) -> None
 
 def test_the_message_holds_the_id_of_the_job_and_nothing_else(make: Factory, rung: Rung, redis_url: str) -> None:
     job = make.job(make.signup("canary@example.com"))
+    assert wake.flush(5)
     with redis.Redis.from_url(redis_url) as client:
         (message,) = cast("list[bytes]", client.lrange(QUEUE, 0, -1))
 

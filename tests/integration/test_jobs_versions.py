@@ -6,7 +6,7 @@ import pytest
 import redis
 from sqlalchemy import func, update
 
-from cio_tasks import transitions
+from cio_tasks import transitions, wake
 from cio_tasks.claims import Claim
 from cio_tasks.db import Sessions
 from cio_tasks.delivery import deliver
@@ -167,8 +167,10 @@ def test_the_newer_version_is_rung_for_when_the_older_one_is_through(
     claim = take()
     make.confirm(signup, team_bet_on="United")
     with redis.Redis.from_url(redis_url) as client:
+        assert wake.flush(5)
         client.flushall()
         deliver(runtime, [claim])
+        assert wake.flush(5)
         assert client.llen("cio") == 1
 
 
