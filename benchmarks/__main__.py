@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import accepting, delivery
+from benchmarks import accepting, delivery, reading
 from benchmarks.measure import Comparison
+from benchmarks.reading import Reading
 from cio_tasks.embedded import create_database, embedded_postgres, embedded_valkey
 from cio_tasks.fake import FakeCustomerIO
 from cio_tasks.runtime import Runtime
@@ -20,7 +21,7 @@ RESULTS = Path("benchmarks/results")
 FASTEST = {"CIO_RATE_LIMIT": "1000"}
 
 
-def run_all() -> list[Comparison]:
+def run_all() -> tuple[list[Comparison], list[Reading]]:
     """Start the servers and run every comparison."""
     with (
         TemporaryDirectory(prefix="ciosync-bench-") as folder,
@@ -45,7 +46,7 @@ def run_all() -> list[Comparison]:
             accepting.without_redis(runtime.sessions, settings),
         ]
         runtime.sessions.kw["bind"].dispose()
-        return found
+        return found, reading.compare_sizes(postgres.url)
 
 
 def show(found: list[Comparison]) -> None:
@@ -59,11 +60,12 @@ def show(found: list[Comparison]) -> None:
 
 def main() -> None:
     """Run, print, and write the figures."""
-    found = run_all()
+    found, readings = run_all()
     show(found)
+    reading.show(readings)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps([one.as_dict() for one in found], indent=1) + "\n")
+    path.write_text(json.dumps([one.as_dict() for one in (*found, *readings)], indent=1) + "\n")
     print(f"written to {path}")
 
 

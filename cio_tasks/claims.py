@@ -1,7 +1,7 @@
 """Claims: which jobs may be taken, and what a worker holds of one it took."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -31,6 +31,8 @@ class Claim:
     claimed_at: datetime
     signup: Signup
     initial_failed: bool = False
+    superseded: bool = field(default=False, compare=False)
+    """Whether a newer version was confirmed meanwhile, so that the job waits again whatever became of this one."""
 
     @property
     def contact_id(self) -> str:

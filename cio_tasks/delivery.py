@@ -279,7 +279,8 @@ def _record_alike(runtime: Runtime, results: Sequence[Result], patience: Patienc
     scale = runtime.settings.time_scale
     noted = insist(runtime.sessions, patience, lambda session, again: _note(session, results, again=again, scale=scale))
     failpoints.hit("worker.record_unanswered")
-    held = [result for result in results if result.claim in noted.kept]
+    kept = {claim: claim for claim in noted.kept}
+    held = [_as_it_stands(result, kept[result.claim]) for result in results if result.claim in kept]
     for result in held:
         tell(result)
     if noted.closed is not None:
@@ -287,6 +288,13 @@ def _record_alike(runtime: Runtime, results: Sequence[Result], patience: Patienc
         wake.sweep_after(noted.closed.wait)
     wake.ring(noted.ready)
     return held
+
+
+def _as_it_stands(result: Result, claim: Claim) -> Result:
+    """Return the result as it is told: what a newer version has overtaken is neither done nor failed."""
+    if not claim.superseded:
+        return result
+    return replace(result, outcome=Deferred("superseded", "a newer version was confirmed meanwhile"))
 
 
 def _note(session: Session, results: Sequence[Result], *, again: bool, scale: float) -> _Noted:

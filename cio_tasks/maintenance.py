@@ -3,16 +3,17 @@
 from cio_tasks import failpoints, stats, transitions, wake
 from cio_tasks.delivery import Result, Verdict, tell
 from cio_tasks.events import emit
+from cio_tasks.journal import SYSTEM
 from cio_tasks.runtime import Runtime
 
 
-def reset_stuck(runtime: Runtime) -> int:
+def reset_stuck(runtime: Runtime, *, actor: str = SYSTEM) -> int:
     """Take back the jobs whose worker has not reported within `stuck_after`; return how many (rows D3 to D5)."""
     total = 0
     while True:
         with runtime.sessions.begin() as session:
             failpoints.hit("reaper.before_update")
-            taken = transitions.reset_stuck(session, older_than=runtime.settings.stuck_after)
+            taken = transitions.reset_stuck(session, older_than=runtime.settings.stuck_after, actor=actor)
             failpoints.hit("reaper.before_commit")
         if not taken:
             return total

@@ -1,7 +1,7 @@
 """The states of a sync job and the arrows between them.
 
 `docs/state_machine.md` draws this, the CHECK constraints of `models` repeat it in the database, and tests compare
-all three. Only `transitions.py` writes a status.
+all three. Only `transitions/` writes a status.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """One way a job may change: the function of `transitions.py` that does it, and from where to where."""
+    """One way a job may change: the function of `transitions/` that does it, and from where to where."""
 
     verb: str
     source: JobStatus | None

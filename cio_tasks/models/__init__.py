@@ -3,6 +3,7 @@
 `migrations/` makes these tables; a test holds the two to each other.
 """
 
+from cio_tasks.models.counts import RowCount
 from cio_tasks.models.jobs import DeadLetter, SyncAttempt, SyncJob
 from cio_tasks.models.operating import Alert, AuditEntry, Counter, Gate, Heartbeat
 from cio_tasks.models.requests import IdempotencyKey, WebhookEvent
@@ -17,6 +18,7 @@ __all__ = [
     "Gate",
     "Heartbeat",
     "IdempotencyKey",
+    "RowCount",
     "Signup",
     "SyncAttempt",
     "SyncJob",

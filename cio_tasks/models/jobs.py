@@ -1,6 +1,7 @@
 """What is owed to Customer.io, the tries to deliver it, and the record of those that failed for good."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Text, Uuid, func, text
@@ -14,9 +15,20 @@ from cio_tasks.models.signups import Signup
 from cio_tasks.outcomes import ErrorType
 from cio_tasks.states import JobStatus, Phase
 
+FAILED: Final = text("status = 'failed'")
+WORST_FIRST: Final = (text("attempt_count DESC"), text("last_attempt_at DESC NULLS LAST"), "id")
+"""The order of the failure list (row C1)."""
+FAILURE_LISTS: Final = {
+    "": (),
+    "_of_phase": ("sync_phase",),
+    "_of_type": ("error_type",),
+    "_of_phase_and_type": ("sync_phase", "error_type"),
+}
+"""An index for each way to filter the failure list: a page of any of them is read in order, however many there are."""
+
 
 class SyncJob(Base):
-    """The durable intent that one phase of one signup must reach Customer.io; `transitions.py` writes its status."""
+    """The durable intent that one phase of one signup must reach Customer.io; `transitions/` writes its status."""
 
     __tablename__ = "signup_customerio_sync_jobs"
     __table_args__ = (
@@ -35,14 +47,19 @@ class SyncJob(Base):
             "id",
             postgresql_where=text("status = 'pending'"),
         ),
+        Index("ix_sync_jobs_for_prune", "completed_at", postgresql_where=text("status = 'completed'")),
         Index("ix_sync_jobs_for_stuck", "updated_at", postgresql_where=text("status = 'processing'")),
-        Index(
-            "ix_sync_jobs_for_failures",
-            text("attempt_count DESC"),
-            text("last_attempt_at DESC"),
-            "id",
-            postgresql_where=text("status = 'failed'"),
+        *(
+            Index(f"ix_sync_jobs_for_failures{name}", *columns, *WORST_FIRST, postgresql_where=FAILED)
+            for name, columns in FAILURE_LISTS.items()
         ),
+        Index(
+            "ix_sync_jobs_for_search_of_failures",
+            "signup_id",
+            postgresql_include=["sync_phase", "error_type"],
+            postgresql_where=FAILED,
+        ),
+        Index("ix_sync_jobs_for_list", "status", "sync_phase", "id"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True, default=uuid7, server_default=func.gen_random_uuid())
@@ -117,6 +134,7 @@ class DeadLetter(Base):
         CheckConstraint(one_of("error_type", ErrorType), name="error_type_known"),
         Index("ix_dead_letters_of_signup", "signup_id"),
         Index("ix_dead_letters_of_job", "job_id"),
+        Index("ix_dead_letters_for_prune", "resolved_at", postgresql_where=text("resolved_at IS NOT NULL")),
         Index("ix_dead_letters_by_time", "created_at"),
     )
 

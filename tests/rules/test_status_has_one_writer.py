@@ -7,7 +7,7 @@ import pytest
 from tests.rules import tree
 from tests.rules.tree import Module
 
-WRITER = "cio_tasks/transitions.py"
+WRITER = "cio_tasks/transitions"
 KNOWS_NO_DATABASE = ("cio_tasks/customerio", "cio_tasks/fake")
 """A `status` there is that of an HTTP reply; the import contracts keep the models out."""
 RAW_UPDATE = re.compile(r"(update|insert\s+into)\s+\"?signup_customerio_sync_jobs", re.IGNORECASE)
@@ -45,6 +45,8 @@ def _call_writes(call: ast.Call) -> bool:
             return any(_names_status(argument) for argument in call.args[1:2])
         case ast.Name(id="SyncJob") | ast.Attribute(attr="SyncJob"):
             return _sets_status(call)
+        case ast.Name(id="update_jobs") | ast.Attribute(attr="update_jobs"):
+            return True
         case ast.Attribute(value=statement, attr="values" | "update"):
             return _sets_status(call) and _model_of(statement) in {None, "SyncJob"}
         case _:
@@ -90,6 +92,7 @@ def test_only_transitions_writes_the_status_of_a_job() -> None:
         "insert(SyncJob).values(status='pending')",
         "statement.values(status='pending')",
         "SyncJob(signup_id=signup.id, status='pending')",
+        "update.update_jobs(session, guard, **values)",
         "text('UPDATE signup_customerio_sync_jobs SET status = :status')",
     ],
 )
