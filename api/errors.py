@@ -23,7 +23,7 @@ from cio_tasks.intake import FieldFault, Unreadable
 
 RETRY_AFTER_SECONDS: Final = 2
 MEDIA_TYPE: Final = "application/problem+json"
-KEPT_HEADERS: Final = ("Allow", "WWW-Authenticate")
+KEPT_HEADERS: Final = ("Allow", "Retry-After", "WWW-Authenticate")
 
 log: Final = structlog.stdlib.get_logger("api")
 
@@ -41,6 +41,26 @@ class InvalidInput(CioTasksError):
         return cls([FieldFault(field, message)])
 
 
+class SignatureRefused(CioTasksError):
+    """A webhook is not signed as Customer.io signs, or not lately."""
+
+
+class NoWebhookSecret(CioTasksError):
+    """Without `CUSTOMERIO_WEBHOOK_SECRET` no webhook can be told from a forged one."""
+
+
+class DatabaseSilent(CioTasksError):
+    """The database has not answered in the time that there was."""
+
+
+class Busy(CioTasksError):
+    """As many diagnostics run already as may run at a time."""
+
+
+class Unanswered(CioTasksError):
+    """Customer.io did not answer what was asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What an exception becomes. Without `detail`, the exception's own text is ours and is shown."""
@@ -54,6 +74,7 @@ NOT_MIGRATED: Final = (errors.UndefinedTable, errors.UndefinedColumn)
 """The schema is older than this release: a deployment is under way, and the same call will do later."""
 
 UNAVAILABLE: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database cannot be reached. Try again.")
+BUSY: Final = Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "As many as this process serves are connected. Try again.")
 NOT_FOUND: Final = Kind(HTTPStatus.NOT_FOUND, "not_found", "There is nothing here.")
 UNEXPECTED: Final = Kind(
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -65,18 +86,30 @@ KINDS: Final[dict[type[Exception], Kind]] = {
     Unreadable: Kind(HTTPStatus.BAD_REQUEST, "malformed_json"),
     InvalidInput: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input"),
     NotFound: NOT_FOUND,
+    Busy: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "As many diagnostics run already as may. Try again."),
+    Unanswered: Kind(HTTPStatus.FAILED_DEPENDENCY, "unanswered"),
     Conflict: Kind(HTTPStatus.CONFLICT, "conflict"),
     OperationalError: UNAVAILABLE,
     NoConnectionFree: UNAVAILABLE,
+    DatabaseSilent: UNAVAILABLE,
+    SignatureRefused: Kind(HTTPStatus.UNAUTHORIZED, "bad_signature", "The signature is missing, wrong or not recent."),
+    NoWebhookSecret: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "no_webhook_secret", "Webhooks are not taken here: no secret is configured."
+    ),
     http.BadRequest: Kind(HTTPStatus.BAD_REQUEST, "bad_request", "The request cannot be understood."),
     http.Unauthorized: Kind(HTTPStatus.UNAUTHORIZED, "unauthorized", "A valid token is needed: Authorization: Bearer."),
     http.Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "The role of this token does not allow this."),
     http.NotFound: NOT_FOUND,
     http.MethodNotAllowed: Kind(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "See the Allow header."),
+    http.RequestTimeout: Kind(HTTPStatus.REQUEST_TIMEOUT, "timeout", "The body did not arrive in time."),
     http.RequestEntityTooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large."),
     http.UnsupportedMediaType: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json in UTF-8."
     ),
+    http.TooManyRequests: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many requests. See the Retry-After header."
+    ),
+    http.ServiceUnavailable: BUSY,
     Exception: UNEXPECTED,
 }
 
@@ -89,7 +122,7 @@ def answer_errors(app: Flask) -> None:
 def answer_error(error: Exception) -> Response:
     """Return the problem that `error` is, and log what the sender could not help."""
     kind = kind_of(error)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and kind is not BUSY:
         log.error("request_failed", code=kind.code, request_id=request_id(), **logs.describe(error))
     problem = Problem(
         type="about:blank",

@@ -62,7 +62,9 @@ def _take(session: Session, key: str, request_hash: str) -> bool:
 
 
 def _repeat(session: Session, key: str, request_hash: str) -> Response:
-    first = session.scalars(select(IdempotencyKey).where(*_is(key))).one()
+    first = session.scalar(select(IdempotencyKey).where(*_is(key)))
+    if first is None:
+        raise Conflict("This idempotency key has just expired. Send the request again.")
     if first.request_hash != request_hash:
         raise Conflict("This idempotency key was used for another request.")
     return answer_json(first.answer, first.status)

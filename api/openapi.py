@@ -19,8 +19,9 @@ from api.schemas import Problem
 
 REF: Final = "#/components/schemas/{model}"
 PARAMETER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
-WITH_BODY: Final = (400, 413, 415, 422)
-PROTECTED: Final = (401, 403, 503)
+WITH_BODY: Final = (400, 408, 413, 415, 422)
+WITH_QUERY: Final = (400, 422)
+PROTECTED: Final = (401, 403, 429, 503)
 SECURITY: Final = {"token": {"type": "http", "scheme": "bearer"}}
 KEY: Final = {
     "name": HEADER,
@@ -75,7 +76,7 @@ def _describe(rule: Rule, operation: Operation, action: str | None) -> dict[str,
         "responses": _responses(operation, protected=action != PUBLIC),
     }
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _json(operation.body)}
+        described["requestBody"] = {"required": True, "content": _content(operation.body)}
     if action != PUBLIC:
         described |= {"security": [{"token": []}], "x-action": action}
     return described
@@ -84,24 +85,55 @@ def _describe(rule: Rule, operation: Operation, action: str | None) -> dict[str,
 def _parameters(rule: Rule, operation: Operation) -> Iterator[dict[str, Any]]:
     for name in PARAMETER.findall(rule.rule):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
-    if operation.body is not None:
+    yield from _query_parameters(operation)
+    if operation.repeatable:
         yield KEY
 
 
+def _query_parameters(operation: Operation) -> Iterator[dict[str, Any]]:
+    if operation.query is None:
+        return
+    model = operation.query.model_json_schema(by_alias=True)
+    for name, declared in model["properties"].items():
+        schema = _never_null(declared)
+        described = {"description": schema.pop("description")} if "description" in schema else {}
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in model.get("required", ()),
+            **described,
+            "schema": schema,
+        }
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter, which is left out instead of being null."""
+    found = {name: value for name, value in schema.items() if name not in {"anyOf", "title"} and value is not None}
+    for choice in schema.get("anyOf", ()):
+        found |= {} if choice == {"type": "null"} else choice
+    return found
+
+
 def _responses(operation: Operation, *, protected: bool) -> dict[str, Any]:
-    answers = {str(status): _response(status, _json(model)) for status, model in operation.answers.items()}
-    problems = [*operation.problems, *(PROTECTED if protected else ()), *(WITH_BODY if operation.body else ())]
+    answers = {str(status): _response(status, _content(model)) for status, model in operation.answers.items()}
     content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(model=Problem.__name__)}}}
-    refused = {str(status): _response(status, content) for status in sorted(problems)}
+    refused = {str(status): _response(status, content) for status in _problems(operation, protected=protected)}
     return answers | refused | {"default": {"description": "Any other problem", "content": content}}
+
+
+def _problems(operation: Operation, *, protected: bool) -> list[int]:
+    found = {*operation.problems, *(PROTECTED if protected else ())}
+    found |= {*(WITH_BODY if operation.body else ()), *(WITH_QUERY if operation.query else ())}
+    return sorted(found)
 
 
 def _response(status: int, content: dict[str, Any]) -> dict[str, Any]:
     return {"description": HTTPStatus(status).phrase, "content": content}
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    media_type = getattr(model, "media_type", "application/json")
+    return {media_type: {"schema": {"$ref": REF.format(model=model.__name__)}}}
 
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:

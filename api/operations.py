@@ -9,6 +9,7 @@ from flask import Response, json
 from pydantic import BaseModel
 
 from api.bodies import read_body
+from api.parameters import read_query
 
 OPERATION: Final = "ciosync_operation"
 View = Callable[..., Response]
@@ -21,7 +22,10 @@ class Operation:
     summary: str
     answers: Mapping[int, type[BaseModel]]
     body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
+    repeatable: bool = False
+    """Whether the route honours an `Idempotency-Key`."""
 
 
 def operation(
@@ -29,15 +33,21 @@ def operation(
     *,
     answers: Mapping[int, type[BaseModel]],
     body: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
     problems: tuple[int, ...] = (),
+    repeatable: bool = False,
 ) -> Callable[[View], View]:
-    """Declare a route. With `body`, the view gets the request's body as that model, by the name `body`."""
-    declaration = Operation(summary, answers, body, problems)
+    """Declare a route. With `body` or `query`, the view gets that part of the request as that model, by that name."""
+    declaration = Operation(summary, answers, body, query, problems, repeatable)
 
     def declare(view: View) -> View:
         @wraps(view)
         def reading(**arguments: Any) -> Response:
-            return view(**arguments) if body is None else view(**arguments, body=read_body(body))
+            if query is not None:
+                arguments["query"] = read_query(query)
+            if body is not None:
+                arguments["body"] = read_body(body)
+            return view(**arguments)
 
         setattr(reading, OPERATION, declaration)
         return reading

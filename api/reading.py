@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, joinedload
 from api.schemas import Attempt, Job, JobWithAttempts, Person, SignupDetails
 from cio_tasks.errors import NotFound
 from cio_tasks.models import Signup, SyncAttempt, SyncJob
+from cio_tasks.redaction import redact
 from cio_tasks.states import Phase
 
 SHOWN_ATTEMPTS: Final = 100
@@ -54,9 +55,13 @@ def list_jobs_with_attempts(session: Session, signup_id: UUID) -> tuple[JobWithA
     )
 
 
-def describe_signup(signup: Signup, jobs: tuple[JobWithAttempts, ...], person: Person) -> SignupDetails:
-    """Return the answer that shows `signup`."""
+def describe_signup(
+    signup: Signup, jobs: tuple[JobWithAttempts, ...], person: Person, *, reveal: bool
+) -> SignupDetails:
+    """Return the answer that shows `signup`. A sender's own id may be an address, so it is masked like one."""
     columns = {
         name: getattr(signup, name) for name in SignupDetails.model_fields if name not in {"customer", "sync_jobs"}
     }
+    if signup.external_id is not None and not reveal:
+        columns["external_id"] = redact(signup.external_id)
     return SignupDetails(**columns, customer=person, sync_jobs=jobs)

@@ -114,6 +114,13 @@ class SignupDetails(Answer):
     sync_jobs: tuple[JobWithAttempts, ...]
 
 
+class WebhookTaken(Answer):
+    """A webhook that is stored: now, or when it came before."""
+
+    stored: Literal[True] = True
+    duplicate: bool
+
+
 class Alive(Answer):
     """This process answers."""
 

@@ -3,13 +3,16 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, Final
 
 from flask import Flask, current_app
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from cio_tasks.customerio import CustomerIO
 from cio_tasks.db import Sessions, make_engine, make_sessions
+from cio_tasks.runtime import Runtime, name_worker
 from cio_tasks.settings import Settings
 
 POOL_SIZE: Final = 16
@@ -59,12 +62,27 @@ def open_database(app: Flask, settings: Settings) -> Database:
     """
     database = Database(settings.required_database_url())
     app.extensions["database"] = database
+    stopping = app.extensions["stopping"] = threading.Event()
+    app.extensions["runtime"] = cache(
+        lambda: Runtime(settings, database.sessions, CustomerIO.from_settings(settings), name_worker(), stopping)
+    )
     return database
+
+
+def current_sessions() -> Sessions:
+    """Return the factory of sessions, for what opens its own transactions."""
+    database: Database = current_app.extensions["database"]
+    return database.sessions
+
+
+def current_runtime() -> Runtime:
+    """Return what delivering in this process takes, made when first needed."""
+    found: Runtime = current_app.extensions["runtime"]()
+    return found
 
 
 @contextmanager
 def transaction() -> Iterator[Session]:
     """Open a session whose transaction is committed at the end of the block, or rolled back when the block raises."""
-    database: Database = current_app.extensions["database"]
-    with database.sessions.begin() as session:
+    with current_sessions().begin() as session:
         yield session

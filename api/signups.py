@@ -1,8 +1,6 @@
 """Submitting a signup, confirming its extraction, and reading it."""
 
-import re
 from typing import Final
-from uuid import UUID
 
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
@@ -12,13 +10,11 @@ from api.auth import Action, caller, requires
 from api.idempotency import once
 from api.masking import show_person
 from api.operations import answer, operation
+from api.paths import parse_id
 from api.schemas import Confirmed, SignupDetails, Submitted
 from api.sessions import transaction
-from cio_tasks.errors import NotFound
 from cio_tasks.intake import ConfirmationIn, SignupIn, confirm_extraction, submit_signup
 from cio_tasks.states import Phase
-
-CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 signups: Final = Blueprint("signups", __name__, url_prefix="/api/v1/signups")
 
@@ -30,12 +26,13 @@ signups: Final = Blueprint("signups", __name__, url_prefix="/api/v1/signups")
     body=SignupIn,
     answers={201: Submitted, 200: Submitted},
     problems=(409,),
+    repeatable=True,
 )
 def submit(body: SignupIn) -> Response:
     """Store a signup and the job that it owes."""
 
     def work(session: Session) -> tuple[Submitted, int]:
-        signup, is_new = submit_signup(session, body)
+        signup, is_new = submit_signup(session, body, actor=caller().name)
         jobs = reading.list_jobs(session, signup.id)
         return Submitted(id=signup.id, customer_id=signup.customer_id, sync_jobs=jobs), 201 if is_new else 200
 
@@ -49,12 +46,13 @@ def submit(body: SignupIn) -> Response:
     body=ConfirmationIn,
     answers={200: Confirmed},
     problems=(404, 409),
+    repeatable=True,
 )
 def confirm(signup_id: str, body: ConfirmationIn) -> Response:
     """Store a bet slip and the job that it owes."""
 
     def work(session: Session) -> tuple[Confirmed, int]:
-        signup = confirm_extraction(session, parse_id(signup_id), body)
+        signup = confirm_extraction(session, parse_id(signup_id), body, actor=caller().name)
         return Confirmed(id=signup.id, sync_jobs=reading.list_jobs(session, signup.id, Phase.ENRICHED)), 200
 
     return once(body, work)
@@ -68,16 +66,6 @@ def show(signup_id: str) -> Response:
     with transaction() as session:
         signup = reading.get_signup(session, parse_id(signup_id))
         jobs = reading.list_jobs_with_attempts(session, signup.id)
-        person = show_person(signup.customer, reveal=caller().may(Action.REVEAL))
-        return answer(reading.describe_signup(signup, jobs, person))
-
-
-def parse_id(text: str) -> UUID:
-    """Return the id of a path. What cannot be one is as unknown as one that does not exist.
-
-    Raises:
-        NotFound: when `text` is not a UUID as we write them.
-    """
-    if not CANONICAL_UUID.fullmatch(text):
-        raise NotFound
-    return UUID(text)
+        reveal = caller().may(Action.REVEAL)
+        person = show_person(signup.customer, reveal=reveal)
+        return answer(reading.describe_signup(signup, jobs, person, reveal=reveal))

@@ -70,7 +70,9 @@ class Inbox:
 
     def _take(self, body: bytes, signed_at: datetime) -> Receipt:
         with self._database.sessions.begin() as session:
-            return webhook_events.take(session, body, signed_at=signed_at, keep_stale=self._keep_stale)
+            receipt = webhook_events.take(session, body, signed_at=signed_at, keep_stale=self._keep_stale)
+        counters.add(COUNTER, receipt)  # also when nobody waits for it any more
+        return receipt
 
 
 def receive_webhooks(app: Flask, database: Database, settings: Settings) -> None:
@@ -100,7 +102,6 @@ def receive() -> Response:
     failpoints.hit("webhook.before_insert")
     receipt = inbox.take(body, authentic.signed_at)
     failpoints.hit("webhook.before_answer")
-    counters.add(COUNTER, receipt)
     if receipt is Receipt.REFUSED_STALE:
         log.warning("webhook_stale", signed_at=authentic.signed_at.isoformat(), request_id=request_id())
         raise SignatureRefused

@@ -10,7 +10,6 @@ from typing import Final
 from flask import Flask
 
 from api.app import create_app
-from api.live import Clients
 from cio_tasks import events, logs
 from cio_tasks.errors import ConfigurationError
 from cio_tasks.live import LiveEvents
@@ -31,7 +30,7 @@ def _start() -> Flask:
     logs.configure(settings)
     logs.warn_about_mock(settings)
     _tell_what_happens(settings)
-    _end_live_connections_on_stop(app.extensions["live_clients"])
+    _end_on_stop(app.extensions["live_clients"].stopping, app.extensions["stopping"])
     return app
 
 
@@ -42,14 +41,15 @@ def _tell_what_happens(settings: Settings) -> None:
         events.listen(LiveEvents(settings.redis_url.get_secret_value()))
 
 
-def _end_live_connections_on_stop(clients: Clients) -> None:
-    """Tell the clients first when the server is told to stop: it waits for its threads, and each of them holds one."""
+def _end_on_stop(*stopping: threading.Event) -> None:
+    """End live connections and sweeps first when the server is told to stop: it waits for its threads, which they hold."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            _do_before(number, clients.stopping.set)
+            for event in stopping:
+                _do_before(number, event.set)
 
 
-def _do_before(number: signal.Signals, action: Callable[[], None]) -> None:
+def _do_before(number: signal.Signals, action: Callable[[], object]) -> None:
     """Do `action`, and then what the server has set for this signal; nothing changes when it has set nothing."""
     servers = signal.getsignal(number)
     if not callable(servers) or isinstance(servers, signal.Handlers):

@@ -53,6 +53,7 @@ def make_engine(url: str, *, pool_size: int = 10, application: str = "ciosync") 
             "keepalives_idle": 30,
             "keepalives_interval": 5,
             "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
         },
     )
 

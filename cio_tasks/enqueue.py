@@ -7,6 +7,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction
 
 from cio_tasks import failpoints, transitions, wake
+from cio_tasks.journal import SYSTEM
 from cio_tasks.models import Signup, SyncJob
 from cio_tasks.phases import payload_version
 from cio_tasks.states import Phase
@@ -14,15 +15,16 @@ from cio_tasks.states import Phase
 TO_RING: Final = "ciosync.to_ring"
 
 
-def enqueue_sync(session: Session, signup: Signup, phase: Phase) -> SyncJob:
+def enqueue_sync(session: Session, signup: Signup, phase: Phase, *, actor: str = SYSTEM) -> SyncJob:
     """Owe Customer.io one phase of a signup, and return the job (rows B1 to B4).
 
     The row is committed or rolled back with the caller's transaction. After the commit a worker is woken, at best effort:
-    if that fails nothing is lost, since the sweep finds the row within seconds.
+    if that fails nothing is lost, since the sweep finds the row within seconds. `actor` is who the audit names.
     """
     session.add(signup)
     session.flush()
-    job, runs = transitions.enqueue(session, signup.id, Phase(phase), version=payload_version(signup, Phase(phase)))
+    version = payload_version(signup, Phase(phase))
+    job, runs = transitions.enqueue(session, signup.id, Phase(phase), version=version, actor=actor)
     if runs:
         ring_after_commit(session, job.id)
     failpoints.hit("web.before_commit")

@@ -76,7 +76,7 @@ class LiveEvents:
             "syncPhase": facts["phase"],
             "operatorId": facts["operator_id"],
             **more,
-            "at": datetime.now(UTC).isoformat(),
+            "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }
         self._start()
         try:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from cio_tasks import failpoints
 from cio_tasks.errors import ConfigurationError
 
 TOTAL_DEADLINE: Final = timedelta(seconds=15)
@@ -28,6 +29,8 @@ OWN_HOSTS: Final = ("customer.io", "customerio.com")
 STORES_HINT: Final = "see .env.example; `ciosync demo` starts its own"
 REDIS_SCHEMES: Final = ("redis", "rediss")
 SHORTEST_SECRET: Final = 32
+SHORTEST_WEBHOOK_SECRET: Final = 16
+"""Customer.io makes this one; theirs are far longer."""
 
 
 class Role(StrEnum):
@@ -82,6 +85,7 @@ class Settings(BaseModel):
     api_rate_limit: int = Field(50, ge=1, le=100_000, validation_alias="CIO_API_RATE_LIMIT")
     webhook_stale: Literal["refuse", "keep"] = Field("refuse", validation_alias="CIO_WEBHOOK_STALE")
     release: str | None = Field(None, max_length=100, validation_alias="CIO_RELEASE")
+    failpoints: str | None = Field(None, validation_alias="CIO_FAILPOINTS")
 
     @classmethod
     def from_env(cls, values: Mapping[str, str] | None = None) -> Self:
@@ -145,6 +149,12 @@ class Settings(BaseModel):
         except (ValueError, OverflowError):
             raise ValueError("must be a number of seconds") from None
 
+    @field_validator("failpoints")
+    @classmethod
+    def _check_failpoints(cls, value: str | None) -> str | None:
+        failpoints.parse(value or "")
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         faults = [*self._contradictions()]
@@ -163,8 +173,12 @@ class Settings(BaseModel):
             faults.append("CIO_API_TOKENS gives one name to two tokens")
         if len({token.token.get_secret_value() for token in self.api_tokens}) < len(names):
             faults.append("CIO_API_TOKENS gives one token to two names")
+        if len(self.webhook_secrets) > 2:  # noqa: PLR2004 - the one in force, and the one before or after it
+            faults.append("CUSTOMERIO_WEBHOOK_SECRET holds more than two secrets")
         for name, url in self._customerio_urls().items():
             faults += _url_faults(name, url, strict=self.env == "production")
+        if self.alert_url is not None and not _is_address(self.alert_url.get_secret_value(), {"http", "https"}):
+            faults.append("CIO_ALERT_URL must start with https:// and name a host")
         return faults
 
     def _customerio_urls(self) -> dict[str, str]:
@@ -181,10 +195,16 @@ class Settings(BaseModel):
             faults.append("CUSTOMERIO_SITE_ID and CUSTOMERIO_API_KEY are missing: production does not run in mock mode")
         if self.secret_key is None or len(self.secret_key.get_secret_value()) < SHORTEST_SECRET:
             faults.append(f"CIO_SECRET_KEY must have at least {SHORTEST_SECRET} characters")
+        if any(len(secret) < SHORTEST_WEBHOOK_SECRET for secret in self.webhook_secrets):
+            faults.append(f"CUSTOMERIO_WEBHOOK_SECRET must have at least {SHORTEST_WEBHOOK_SECRET} characters")
         if self.debug:
             faults.append("FLASK_DEBUG must be off")
         if self.time_scale != 1:
             faults.append("CIO_TIME_SCALE is for tests and the demo")
+        if self.failpoints is not None:
+            faults.append("CIO_FAILPOINTS is for tests")
+        if self.alert_url is not None and self.alert_url.get_secret_value().lower().startswith("http:"):
+            faults.append("CIO_ALERT_URL must be https")
         faults += [
             f"{name.upper()} is missing" for name in ("database_url", "redis_url") if getattr(self, name) is None
         ]
@@ -210,13 +230,18 @@ class Settings(BaseModel):
         """The base address of the App API, without a slash at the end."""
         return (self.customerio_app_url or APP_URLS[self.customerio_region]).rstrip("/")
 
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The keys that may have signed a webhook: the current one and, while it replaces another, that one too."""
+        held = self.customerio_webhook_secret.get_secret_value() if self.customerio_webhook_secret else ""
+        return tuple(key.strip() for key in held.split(",") if key.strip())
+
     @cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for the redactor."""
         held = [value for value in self.__dict__.values() if isinstance(value, SecretStr)]
-        webhook = self.customerio_webhook_secret.get_secret_value() if self.customerio_webhook_secret else ""
         values = [secret.get_secret_value() for secret in [*held, *(token.token for token in self.api_tokens)]]
-        return (*values, *(key.strip() for key in webhook.split(",") if "," in webhook))
+        return tuple(dict.fromkeys([*values, *self.webhook_secrets]))
 
     def require_stores(self) -> None:
         """Check that both stores are named.
@@ -290,6 +315,14 @@ def _url_faults(name: str, url: str, *, strict: bool) -> list[str]:
     if strict and (parts.scheme != "https" or not host.endswith(tuple(f".{own}" for own in OWN_HOSTS))):
         return [f"{name} must be https and one of Customer.io's own hosts in production"]
     return []
+
+
+def _is_address(url: str, schemes: set[str]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 FAULT_SEPARATOR: Final = "; "

@@ -107,6 +107,8 @@ def settings(database_url: str, redis_url: str, fake: FakeCustomerIO) -> Setting
             "CUSTOMERIO_SITE_ID": SITE_ID,
             "CUSTOMERIO_API_KEY": API_KEY,
             "CUSTOMERIO_TRACK_URL": fake.url,
+            "CUSTOMERIO_APP_URL": fake.url,
+            "CUSTOMERIO_STATUS_URL": fake.url,
             "CIO_API_TOKENS": ",".join(f"{role}:{role}:{role}-token" for role in Role),
         }
     )

@@ -29,6 +29,7 @@ from uuid_utils.compat import uuid7
 from cio_tasks.enqueue import enqueue_sync
 from cio_tasks.errors import NotFound
 from cio_tasks.intake.bodies import ConfirmationIn, CustomerIn, SignupIn
+from cio_tasks.journal import SYSTEM
 from cio_tasks.models import Customer, Signup
 from cio_tasks.states import Phase
 
@@ -38,17 +39,19 @@ FOLD: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # --- signups ----------------------------------------------------------------------------------------------------------
 
 
-def submit_signup(session: Session, signup_in: SignupIn) -> tuple[Signup, bool]:
+def submit_signup(session: Session, signup_in: SignupIn, *, actor: str = SYSTEM) -> tuple[Signup, bool]:
     """Store a signup with its initial job; return it, and whether it is new (row B1).
 
     The customer is found by e-mail, whatever its case: the newest names win, and a phone number that is absent now stays.
     An `external_id` that is there already changes nothing and returns the signup of the first time, also when several
-    senders bring it at once.
+    senders bring it at once. `actor` is who the audit names.
     """
-    return submit_signups(session, [signup_in])[0]
+    return submit_signups(session, [signup_in], actor=actor)[0]
 
 
-def submit_signups(session: Session, signups_in: Sequence[SignupIn]) -> list[tuple[Signup, bool]]:
+def submit_signups(
+    session: Session, signups_in: Sequence[SignupIn], *, actor: str = SYSTEM
+) -> list[tuple[Signup, bool]]:
     """Do the same for many, in their order."""
     known = _find_by_external_id(session, signups_in)
     fresh = list(_fresh(signups_in, known))
@@ -59,9 +62,9 @@ def submit_signups(session: Session, signups_in: Sequence[SignupIn]) -> list[tup
             # customer too. That transaction has ended, so the next look finds its signup.
             savepoint.rollback()
     if len(stored) < len(fresh):
-        return submit_signups(session, signups_in)
+        return submit_signups(session, signups_in, actor=actor)
     for signup in stored:
-        enqueue_sync(session, signup, Phase.INITIAL)
+        enqueue_sync(session, signup, Phase.INITIAL, actor=actor)
     new = dict(zip(fresh, stored, strict=True))
     known |= {signup.external_id: signup for signup in stored}
     return [
@@ -142,7 +145,9 @@ def _upsert_customers(session: Session, customers_in: Iterable[CustomerIn]) -> d
 # --- bet slips --------------------------------------------------------------------------------------------------------
 
 
-def confirm_extraction(session: Session, signup_id: UUID, confirmation: ConfirmationIn) -> Signup:
+def confirm_extraction(
+    session: Session, signup_id: UUID, confirmation: ConfirmationIn, *, actor: str = SYSTEM
+) -> Signup:
     """Put a bet slip on a signup and owe its enriched job (rows B4, B5); return the signup.
 
     Other values than before are a correction: a new version, which is sent even when the old one was.
@@ -151,7 +156,7 @@ def confirm_extraction(session: Session, signup_id: UUID, confirmation: Confirma
         NotFound: there is no such signup.
     """
     [(signup, _)] = store_bet_slips(session, {signup_id: confirmation})
-    enqueue_sync(session, signup, Phase.ENRICHED)
+    enqueue_sync(session, signup, Phase.ENRICHED, actor=actor)
     return signup
 
 

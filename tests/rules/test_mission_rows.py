@@ -11,17 +11,16 @@ def numbered(letter: str, first: int, last: int) -> set[str]:
     return {f"{letter}{number}" for number in range(first, last + 1)}
 
 
-REQUIRED = (
-    numbered("A", 1, 11) | numbered("B", 1, 11) | numbered("F", 1, 3) | numbered("H", 1, 10) | numbered("H", 13, 17)
-)
-"""The rows that are built: each has a test that proves it. Building more rows adds them here."""
-
 ROWS = (
-    REQUIRED
+    numbered("A", 1, 11)
+    | numbered("B", 1, 11)
     | numbered("C", 1, 13)
     | numbered("D", 1, 5)
     | numbered("E", 1, 5)
+    | numbered("F", 1, 3)
     | numbered("G", 1, 5)
+    | numbered("H", 1, 10)
+    | numbered("H", 13, 17)
     | numbered("I", 1, 4)
     | numbered("J", 1, 5)
     | numbered("K", 1, 7)
@@ -35,6 +34,7 @@ ROWS = (
     | numbered("P4.", 1, 5)
     | numbered("Q", 1, 6)
 )
+"""All rows of the mission: each has a test that proves it."""
 
 
 def in_order(row: str) -> tuple[str, list[int]]:
@@ -53,7 +53,7 @@ def rows(module: Module) -> Iterator[str]:
 
 def test_every_row_that_is_built_has_a_test_that_names_it() -> None:
     proven = {row for module in tree.tests() for row in rows(module)}
-    tree.refuse(f"{row} has no test" for row in sorted(REQUIRED - proven, key=in_order))
+    tree.refuse(f"{row} has no test" for row in sorted(ROWS - proven, key=in_order))
 
 
 def test_every_mark_names_a_row_that_exists() -> None:

@@ -270,6 +270,7 @@ def test_production_refuses_to_run_in_mock_mode(missing: set[str]) -> None:
         ("CIO_SECRET_KEY", LONG_SECRET[:31], "CIO_SECRET_KEY must have at least 32 characters"),
         ("CIO_SECRET_KEY", "", "CIO_SECRET_KEY must have at least 32 characters"),
         ("CIO_TIME_SCALE", "0.5", "CIO_TIME_SCALE is for tests"),
+        ("CIO_FAILPOINTS", "worker.after_claim=kill", "CIO_FAILPOINTS is for tests"),
         ("DATABASE_URL", "", "DATABASE_URL is missing"),
         ("REDIS_URL", "", "REDIS_URL is missing"),
         ("CIO_API_TOKENS", "shop:app:short", "the token 'shop' in CIO_API_TOKENS must have at least 32 characters"),
