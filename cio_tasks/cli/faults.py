@@ -40,6 +40,8 @@ class Fault:
     message: str
     cause: str
     hint: str
+    request_id: str | None = None
+    """Of the request that failed, when it was one; ours, as Customer.io sends none."""
 
     @property
     def retryable(self) -> bool:
@@ -110,6 +112,9 @@ KINDS: Final = {
     "psycopg2.InterfaceError": DATABASE_DOWN,
     "redis.exceptions.RedisError": REDIS_DOWN,
     "kombu.exceptions.OperationalError": REDIS_DOWN,
+    "cio_tasks.queries.InvalidCursor": Kind(
+        "cursor.invalid", Exit.USAGE, "this is not the cursor of a page of this list"
+    ),
     "cio_tasks.intake.records.JsonArray": Kind(
         "file.json_array", Exit.USAGE, hint="jq -c '.[]' FILE | ciosync signups submit -"
     ),
@@ -189,7 +194,7 @@ def _as_lines(fault: Fault) -> str:
 
 def _as_json(fault: Fault) -> str:
     told = {"code": fault.code, "message": fault.message, "cause": fault.cause, "hint": fault.hint}
-    return json.dumps({"error": {**told, "retryable": fault.retryable, "requestId": None}})
+    return json.dumps({"error": {**told, "retryable": fault.retryable, "requestId": fault.request_id}})
 
 
 def _trace(error: BaseException) -> str:

@@ -128,6 +128,7 @@ def _add_customerio(supervisor: Supervisor, state_dir: Path, own: dict[str, str]
     ledger.unlink(missing_ok=True)
     arguments = ["--host", HOST, "--port", str(port), "--ledger", str(ledger)]
     credentials = {"CUSTOMERIO_SITE_ID": site_id, "CUSTOMERIO_API_KEY": api_key}
+    credentials |= {"CUSTOMERIO_APP_API_KEY": secrets.token_urlsafe(16)}
     supervisor.start(
         "customerio",
         [sys.executable, "-m", "cio_tasks", "fake", "serve", *arguments],
@@ -135,7 +136,7 @@ def _add_customerio(supervisor: Supervisor, state_dir: Path, own: dict[str, str]
         ready=lambda: answers(f"{url}/_fake/health"),
         ready_timeout=READY_WITHIN,
     )
-    own |= {**credentials, "CUSTOMERIO_TRACK_URL": url}
+    own |= {**credentials, "CUSTOMERIO_TRACK_URL": url, "CUSTOMERIO_APP_URL": url, "CUSTOMERIO_STATUS_URL": url}
     tell("Customer.io", f"a stand-in, {url}")
     return url
 

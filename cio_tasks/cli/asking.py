@@ -1,0 +1,19 @@
+"""Asking before something that cannot be taken back; where nobody can answer, an option has to say yes."""
+
+import sys
+
+import click
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return when the answer is yes.
+
+    Raises:
+        UsageError: when nobody is there to ask and `--yes` was not given.
+        Abort: when the answer is no.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"{question} Nobody is there to ask: add --yes", click.get_current_context())
+    click.confirm(question, abort=True, err=True)
