@@ -19,7 +19,7 @@ def body_of(*arguments: Any, named: Any = None, after: Any = None) -> str:
 def message(task: str = "cio_tasks.sync_signup", body: str | None = None) -> dict[str, Any]:
     """Return a message as Celery's protocol 2 has it."""
     identifier = str(uuid4())
-    headers = {
+    headers: dict[str, Any] = {
         "lang": "py",
         "task": task,
         "id": identifier,

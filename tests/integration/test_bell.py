@@ -89,7 +89,11 @@ def test_ten_thousand_rings_fill_the_window_and_no_more(
 
 
 def test_rings_from_many_threads_are_all_published(bell: Bell, client: redis.Redis) -> None:
-    threads = [threading.Thread(target=lambda: [bell.put([SWEEP]) for _ in range(5)]) for _ in range(20)]
+    def ring() -> None:
+        for _ in range(5):
+            bell.put([SWEEP])
+
+    threads = [threading.Thread(target=ring) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
