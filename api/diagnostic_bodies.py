@@ -53,21 +53,21 @@ class Revealing(Incoming):
     reveal: bool = Field(False, description="Show personal data; the audit names who asked. Secrets stay masked.")
 
 
-class InvestigateIn(Revealing):
+class InvestigateBody(Revealing):
     """Who is asked about."""
 
     user: Person = Field(description="An e-mail address, Customer.io's or our own id, or the id of a signup.")
     kind: KindWord | None = Field(None, description="What the user is named by; taken as it looks when absent.")
 
 
-class CampaignIn(Revealing):
+class CampaignBody(Revealing):
     """Which campaign is asked about, and for whom."""
 
     campaign_id: Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
     user: Person | None = None
 
 
-class CallIn(Revealing):
+class CallBody(Revealing):
     """One call to the Track API."""
 
     person: Person
@@ -75,20 +75,20 @@ class CallIn(Revealing):
     dry_run: bool = Field(False, description="Show what would be sent, and send nothing.")
 
 
-class IdentifyIn(CallIn):
+class IdentifyBody(CallBody):
     """A person and their attributes."""
 
     attributes: Values
 
 
-class TrackIn(CallIn):
+class TrackBody(CallBody):
     """A person, an event and its data."""
 
     event: Annotated[str, StringConstraints(min_length=1, max_length=200), Clean]
     data: Values
 
 
-class RunbookIn(Incoming):
+class RunbookBody(Incoming):
     """Which runbook; that of the severity found when absent."""
 
     severity: Literal["P1", "P2", "P3", "P4"] | None = None

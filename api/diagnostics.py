@@ -14,14 +14,14 @@ from flask import Blueprint, Response
 
 from api.auth import Action, caller, requires
 from api.diagnostic_bodies import (
-    CampaignIn,
+    CampaignBody,
     Diagnosis,
-    IdentifyIn,
-    InvestigateIn,
+    IdentifyBody,
+    InvestigateBody,
     NetworkQuery,
     ReportQuery,
-    RunbookIn,
-    TrackIn,
+    RunbookBody,
+    TrackBody,
 )
 from api.errors import Busy, InvalidInput, Unanswered
 from api.job_bodies import NoQuery
@@ -114,10 +114,10 @@ def network(query: NetworkQuery) -> Response:
 @requires(Action.OPERATE)
 @operation(
     "Ask why somebody does not get what they should, as `ciosync investigate` does.",
-    body=InvestigateIn,
+    body=InvestigateBody,
     answers={200: Diagnosis},
 )
-def ask_about_person(body: InvestigateIn) -> Response:
+def ask_about_person(body: InvestigateBody) -> Response:
     """Return what Customer.io and we know of a user, and the issues. The user comes in the body, not in the address."""
     with _taking_turns() as settings:
         report = investigate(settings, current_sessions(), body.user, kind=body.kind, within=PATIENCE)
@@ -128,11 +128,11 @@ def ask_about_person(body: InvestigateIn) -> Response:
 @requires(Action.OPERATE)
 @operation(
     "Ask why a campaign does not send, as `ciosync debug campaign` does.",
-    body=CampaignIn,
+    body=CampaignBody,
     answers={200: Diagnosis},
     problems=(404, 424),
 )
-def ask_about_campaign(body: CampaignIn) -> Response:
+def ask_about_campaign(body: CampaignBody) -> Response:
     """Return a campaign, its trigger and audience, and the issues; with a user also what keeps that person out."""
     with _taking_turns() as settings:
         report = examine_campaign(settings, current_sessions(), body.campaign_id, user=body.user, within=PATIENCE)
@@ -148,10 +148,10 @@ def ask_about_campaign(body: CampaignIn) -> Response:
 @requires(Action.OPERATE)
 @operation(
     "Make one identify call and show all of it, as `ciosync debug identify` does. It writes to the workspace.",
-    body=IdentifyIn,
+    body=IdentifyBody,
     answers={200: Diagnosis},
 )
-def identify(body: IdentifyIn) -> Response:
+def identify(body: IdentifyBody) -> Response:
     """Return request, answer and checks of exactly one call; a dry run sends nothing."""
     prepare = partial(prepare_identify, person=body.person, attributes=dict(body.attributes), version=body.api)
     return _call(body, prepare)
@@ -161,23 +161,23 @@ def identify(body: IdentifyIn) -> Response:
 @requires(Action.OPERATE)
 @operation(
     "Make one track call and show all of it, as `ciosync debug track` does. It writes to the workspace.",
-    body=TrackIn,
+    body=TrackBody,
     answers={200: Diagnosis},
 )
-def track(body: TrackIn) -> Response:
+def track(body: TrackBody) -> Response:
     """Return request, answer and checks of exactly one call; a dry run sends nothing."""
     prepare = partial(prepare_track, person=body.person, name=body.event, data=dict(body.data), version=body.api)
     return _call(body, prepare)
 
 
-def _call(body: IdentifyIn | TrackIn, prepare: Callable[[Transport], Exchange]) -> Response:
+def _call(body: IdentifyBody | TrackBody, prepare: Callable[[Transport], Exchange]) -> Response:
     with _taking_turns() as settings:
         if settings.mock and not body.dry_run:
             raise InvalidInput.of("dryRun", "must be true in mock mode: there are no credentials to call with")
         transport = transport_of(settings, timeout=CALL)
         exchange = prepare(transport)
         if not body.dry_run:
-            _note("debug_call", {"what": type(body).__name__.removesuffix("In").lower()})
+            _note("debug_call", {"what": type(body).__name__.removesuffix("Body").lower()})
             exchange = refuse(exchange) or make(transport, exchange, timeout=CALL)
         site_id = None if settings.customerio_site_id is None else settings.customerio_site_id.get_secret_value()
         return _tell(exchange.shown(_mask(settings, body, "call"), site_id=site_id))
@@ -198,8 +198,8 @@ def severity(query: NoQuery) -> Response:  # noqa: ARG001 - as above
 
 @diagnostics.post("/incident/runbook")
 @requires(Action.OPERATE)
-@operation("Take the steps of a runbook; nothing is changed.", body=RunbookIn, answers={200: Diagnosis})
-def runbook(body: RunbookIn) -> Response:
+@operation("Take the steps of a runbook; nothing is changed.", body=RunbookBody, answers={200: Diagnosis})
+def runbook(body: RunbookBody) -> Response:
     """Return each step as pass, fail or human; without a severity those for the one that is found."""
     with _taking_turns() as settings:
         evidence = gather(settings, current_sessions())
