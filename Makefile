@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 UV     := $(BIN)/uv
 ARGS   ?=
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check fix bench migrate lock clean
+.PHONY: help setup demo dev test check fix bench chaos soak sabotage migrate lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +30,7 @@ dev: $(STAMP) ## the same processes as the demo with your .env, restarted when t
 	@$(BIN)/ciosync dev $(ARGS)
 
 test: $(STAMP) ## all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contracts, spelling, compose file
 	$(BIN)/ruff format --check .
@@ -45,6 +46,15 @@ fix: $(STAMP) ## format and mend what the linter can
 
 bench: $(STAMP) ## side-by-side benchmarks: a table, and JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(STAMP) ## break everything for ten minutes or so, and check that nothing is lost (ARGS="--seed 7")
+	@$(BIN)/python -m tests.chaos run --profile full $(ARGS)
+
+soak: $(STAMP) ## one to three faults at a time, at random, for MINUTES (60): is anything lost, stuck, leaked or growing? (ARGS="--out soak.md")
+	@$(BIN)/python -m tests.chaos soak --minutes $(MINUTES) $(ARGS)
+
+sabotage: $(STAMP) ## break the product in every known way, and see that its tests notice (ARGS="-k token")
+	@$(BIN)/python -m tests.sabotage $(ARGS)
 
 migrate: $(STAMP) ## bring DATABASE_URL to the newest schema
 	@$(BIN)/ciosync db upgrade
