@@ -121,6 +121,14 @@ def _stop_a_worker(chance: random.Random, stuck_after: float) -> Attack:
     return Attack(name="worker.stop", target="worker", seconds=stuck_after + 4, begin=begin)
 
 
+def _start_a_second_beat(name: str, chance: random.Random) -> Attack:
+    def begin(system: System) -> Callable[[], Outcome]:
+        system.second_beat.start()
+        return lambda: Outcome(system.second_beat.stop())
+
+    return Attack(name=name, target="second beat", seconds=chance.uniform(8, 20), begin=begin)
+
+
 # --- neighbours -------------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +206,7 @@ _TABLE: Final[dict[str, Callable[[str, random.Random], Attack]]] = {
     "worker.kill_all": _kill_all_workers,
     "web.kill": _kill_the_web,
     "beat.kill": _kill_beat,
+    "beat.second": _start_a_second_beat,
     "redis.flush": _flush_redis,
     "redis.kill": _kill_redis,
     "redis.refuse": _proxy("redis", Fault(mode=Mode.REFUSE), 1, 4),

@@ -36,6 +36,9 @@ class Kind(StrEnum):
     ORDER = "enriched_before_initial"
     WINDOW = "claimed_while_the_gate_was_closed"
     OUTAGE_LETTER = "dead_lettered_by_an_outage"
+    DEADLOCK = "deadlock"
+    LEAK = "secret_or_personal_data_seen"
+    GROWTH = "process_grew"
     TOO_FEW = "too_little_happened"
 
 
@@ -304,6 +307,22 @@ def _in_outage(facts: _Facts, attempt: Attempt) -> bool:
     return any(strike.began_at <= attempt.finished_at <= strike.ended_at + GRACE_SECONDS for strike in outages)
 
 
+# --- what was seen meanwhile ------------------------------------------------------------------------------------------
+
+
+def find_seen(facts: _Facts) -> Iterator[Violation]:
+    """Nobody waits while all is well, nothing deadlocks, nothing leaks, and no process grows."""
+    seen = facts.evidence.observed
+    for job_id, seconds in seen.stuck:
+        yield Violation(Kind.STUCK, job_id, f"nobody took it in {seconds:g} s in which everything was well")
+    for place, what in seen.leaks:
+        yield Violation(Kind.LEAK, place, f"{what} was seen there")
+    for kind, how in seen.grown:
+        yield Violation(Kind.GROWTH, kind, how)
+    if seen.deadlocks:
+        yield Violation(Kind.DEADLOCK, "postgres", f"{seen.deadlocks} broken by the database")
+
+
 # --- was it a test at all ---------------------------------------------------------------------------------------------
 
 
@@ -316,6 +335,9 @@ def find_too_little(facts: _Facts) -> Iterator[Violation]:
     kills = count_kills(facts.evidence)
     if kills < plan.kills:
         yield Violation(Kind.TOO_FEW, "kills", f"{kills} of {plan.kills} planned")
+    faults = sum(strike.struck for strike in facts.evidence.strikes)
+    if faults < plan.faults:
+        yield Violation(Kind.TOO_FEW, "faults", f"{faults} of {plan.faults} planned")
     for prefix, wanted in plan.strikes.items():
         struck = sum(strike.struck and strike.name.startswith(prefix) for strike in facts.evidence.strikes)
         if struck < wanted:
@@ -340,5 +362,6 @@ RULES: Final[tuple[Callable[[_Facts], Iterator[Violation]], ...]] = (
     find_disorder,
     find_in_windows,
     find_outage_letters,
+    find_seen,
     find_too_little,
 )

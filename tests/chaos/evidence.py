@@ -133,6 +133,21 @@ class Plan:
     kills: int = 0
     strikes: dict[str, int] = field(default_factory=dict)
     """How many faults whose names begin so."""
+    faults: int = 0
+    """How many of whatever kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What somebody saw who looked at the system all the while. Each text says what was wrong, for a person to read."""
+
+    stuck: Sequence[tuple[str, float]] = ()
+    """Jobs that nobody took while everything was well, and for how many seconds."""
+    leaks: Sequence[tuple[str, str]] = ()
+    """Places, and what was seen there that must not be."""
+    grown: Sequence[tuple[str, str]] = ()
+    """Kinds of processes, and how they grew."""
+    deadlocks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +155,7 @@ class Evidence:
     """All of it."""
 
     plan: Plan = field(default_factory=Plan)
+    observed: Observed = field(default_factory=Observed)
     requests: Sequence[Request] = ()
     signups: Sequence[Signup] = ()
     jobs: Sequence[Job] = ()

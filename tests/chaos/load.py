@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -26,6 +27,8 @@ CONFIRMED: Final = 0.7
 CORRECTED: Final = 0.15
 ODDS: Final = ("+150", "-110", "2.5")
 DOOMED: Final = "badattr"
+DOMAIN: Final = "example.com"
+LAST_NAME: Final = "Lovelace"
 TROUBLE: Final = {
     100: {29: "503x1"},
     400: {33: "429x1", 77: "500x2", 139: "resetafter", 337: "reset"},
@@ -46,16 +49,20 @@ class Pace:
 
 
 class Load:
-    """A client with several threads. `run` goes on until what was planned is sent, and `enough` was called."""
+    """A client with several threads, which asks one API after the other.
 
-    def __init__(self, api_url: str, token: str, pace: Pace, log: Path) -> None:
+    `run` goes on until what was planned is sent, and `enough` was called.
+    """
+
+    def __init__(self, api_urls: Sequence[str], token: str, pace: Pace, log: Path) -> None:
         self.requests: list[Request] = []
         self.submitted = 0
-        self._api_url = api_url
+        self._api_urls = api_urls
         self._headers = {"Authorization": f"Bearer {token}"}
         self._pace = pace
         self._log = log
         self._numbers = count(1)
+        self._turns = count()
         self._lock = threading.Lock()
         self._enough = threading.Event()
         self._stopping = threading.Event()
@@ -128,7 +135,8 @@ class Load:
 
     def _try(self, http: requests.Session, path: str, key: str, body: dict[str, Any]) -> tuple[int | None, str | None]:
         try:
-            answer = http.post(self._api_url + path, json=body, headers={"Idempotency-Key": key}, timeout=TIMEOUT)
+            url = self._api_urls[next(self._turns) % len(self._api_urls)]
+            answer = http.post(url + path, json=body, headers={"Idempotency-Key": key}, timeout=TIMEOUT)
             return answer.status_code, answer.json().get("id")
         except (requests.RequestException, ValueError):
             return None, None
@@ -165,9 +173,9 @@ class Person:
         """Return what they submit."""
         tag = f"+{self.trouble}" if self.trouble else ""
         customer = {
-            "email": f"{self.external_id}{tag}@example.com",
+            "email": f"{self.external_id}{tag}@{DOMAIN}",
             "firstName": f"Ada{self.number}",
-            "lastName": "Lovelace",
+            "lastName": LAST_NAME,
         }
         return {"customer": customer, "operatorId": f"op-{self.number % 7}", "externalId": self.external_id}
 

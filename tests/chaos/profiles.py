@@ -21,11 +21,18 @@ class Profile:
     attacks: Mapping[str, int]
     shape: Shape = field(default_factory=Shape)
     trouble: bool = True
+    faults: int = 0
+    """How many faults must have struck at least, of whatever kind."""
     quiet_seconds: float = 150.0
+
+    @property
+    def is_storm(self) -> bool:
+        """Whether attacks are drawn for as long as it lasts, and not from a deck."""
+        return not self.attacks
 
     def plan(self) -> Plan:
         """Return what the checker insists on."""
-        return Plan(signups=self.signups, kills=self.kills, strikes=dict(self.attacks))
+        return Plan(signups=self.signups, kills=self.kills, strikes=dict(self.attacks), faults=self.faults)
 
     def changed(self, *, signups: int | None, kills: int | None, minutes: float | None) -> "Profile":
         """Return this profile with other figures. More kills are more of those at failpoints, each in its turn."""
@@ -78,6 +85,7 @@ FULL: Final = Profile(
         "worker.stop": 2,
         "web.kill": 4,
         "beat.kill": 3,
+        "beat.second": 2,
         "redis.flush": 10,
         "redis.kill": 10,
         "redis.refuse": 2,
@@ -102,5 +110,23 @@ FULL: Final = Profile(
         "customerio.cut_request": 2,
     },
 )
+
+SOAKING_PER_SECOND: Final = 5
+FAULTS_PER_MINUTE: Final = 5
+
+
+def soak(minutes: float) -> Profile:
+    """Return a profile without a deck, for a storm of so many minutes under a moderate load."""
+    return Profile(
+        name="soak",
+        signups=max(1, int(60 * minutes * SOAKING_PER_SECOND)),
+        per_second=SOAKING_PER_SECOND,
+        minutes=minutes,
+        kills=int(minutes),
+        attacks={},
+        faults=int(minutes * FAULTS_PER_MINUTE),
+        shape=Shape(steady=True),
+    )
+
 
 PROFILES: Final = {profile.name: profile for profile in (QUICK, FULL)}

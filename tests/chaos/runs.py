@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.attacks import NAMES
 from tests.chaos.callers import Operator, WebhookSender
 from tests.chaos.checker import Verdict, check
 from tests.chaos.evidence import Evidence, Request, Strike, read_ledger, read_tables
 from tests.chaos.load import Load, Pace
-from tests.chaos.nemesis import Nemesis
+from tests.chaos.nemesis import Deck, Nemesis, Storm
 from tests.chaos.profiles import Profile
+from tests.chaos.recovery import Recovery, recoveries
 from tests.chaos.system import System, running_system
+from tests.chaos.watch import Watch
 from tests.eventually import eventually
 
 Tell = Callable[[str], None]
@@ -31,10 +34,14 @@ class Run:
     verdict: Verdict
     strikes: tuple[Strike, ...]
     seconds: dict[str, float]
+    recoveries: tuple[Recovery, ...] = ()
+    watch: Watch | None = None
 
     @property
     def command(self) -> str:
         """What repeats it."""
+        if self.profile.is_storm:
+            return f"python -m tests.chaos soak --seed {self.seed} --minutes {self.profile.minutes:g}"
         parts = ["python -m tests.chaos run", f"--profile {self.profile.name}", f"--seed {self.seed}"]
         parts += [f"--signups {self.profile.signups}", f"--kills {self.profile.kills}"]
         return " ".join([*parts, f"--minutes {self.profile.minutes:g}"])
@@ -65,15 +72,17 @@ def run(profile: Profile, *, seed: int, folder: Path, tell: Tell = lambda _: Non
     clock = Clock(tell)
     with running_system(folder, profile.shape) as system:
         clock.note("start")
-        load = Load(system.api_url, system.token, _pace(profile, seed), folder / "client.jsonl")
+        load = Load(system.api_urls, system.token, pace(profile, seed), folder / "client.jsonl")
         others = Operator(system.api_url, system.operator_token), WebhookSender(system.api_url, system.webhook_secret)
-        nemesis = Nemesis(system, profile.shape, profile.attacks, seed=seed, tell=tell)
-        _attack_under_load(load, others, nemesis, profile)
-        clock.note("chaos")
-        is_quiet = _wait_for_quiet(system, profile.quiet_seconds)
-        clock.note("quiet" if is_quiet else "no quiet")
-        _end_processes(system)
-        evidence = _gather(system, profile, [*load.requests, *others[1].requests], nemesis)
+        nemesis = unleash(system, profile, seed, tell)
+        with Watch(system, nemesis.busy, stuck_after=profile.shape.stuck_after) as watch:
+            attack_under_load(load, others, nemesis, profile)
+            clock.note("chaos")
+            is_quiet = wait_for_quiet(system, profile.quiet_seconds)
+            clock.note("quiet" if is_quiet else "no quiet")
+        end_processes(system)
+        watch.look_back()
+        evidence = gather(system, profile, [*load.requests, *others[1].requests], nemesis, watch)
     clock.note("end")
     return Run(
         profile=profile,
@@ -81,14 +90,23 @@ def run(profile: Profile, *, seed: int, folder: Path, tell: Tell = lambda _: Non
         verdict=check(evidence),
         strikes=tuple(nemesis.strikes),
         seconds=clock.seconds,
+        recoveries=tuple(recoveries(nemesis.strikes, evidence.attempts)),
+        watch=watch,
     )
 
 
-def _pace(profile: Profile, seed: int) -> Pace:
+def unleash(system: System, profile: Profile, seed: int, tell: Tell) -> Nemesis:
+    """Return the nemesis of a profile, which has not begun."""
+    if profile.is_storm:
+        return Storm(system, profile.shape, NAMES, seed=seed, tell=tell)
+    return Deck(system, profile.shape, profile.attacks, seed=seed, tell=tell)
+
+
+def pace(profile: Profile, seed: int) -> Pace:
     return Pace(signups=profile.signups, seed=seed, per_second=profile.per_second, trouble=profile.trouble)
 
 
-def _attack_under_load(load: Load, others: tuple[Operator, WebhookSender], nemesis: Nemesis, profile: Profile) -> None:
+def attack_under_load(load: Load, others: tuple[Operator, WebhookSender], nemesis: Nemesis, profile: Profile) -> None:
     client = threading.Thread(target=load.run, name="load")
     threads = [client, *(threading.Thread(target=other.run, name=type(other).__name__) for other in others)]
     for thread in threads:
@@ -105,7 +123,7 @@ def _attack_under_load(load: Load, others: tuple[Operator, WebhookSender], nemes
             thread.join()
 
 
-def _wait_for_quiet(system: System, seconds: float) -> bool:
+def wait_for_quiet(system: System, seconds: float) -> bool:
     try:
         eventually(lambda: system.count_unfinished() == 0, seconds=seconds, every=0.25)
     except AssertionError:
@@ -113,15 +131,17 @@ def _wait_for_quiet(system: System, seconds: float) -> bool:
     return True
 
 
-def _end_processes(system: System) -> None:
+def end_processes(system: System) -> None:
     """End whoever could still change a row, so that what is read is one moment."""
-    for process in (system.beat, *system.workers, system.web):
+    system.second_beat.stop()
+    for process in (system.beat, *system.workers, *system.steady, system.web):
         process.terminate()
 
 
-def _gather(system: System, profile: Profile, asked: list[Request], nemesis: Nemesis) -> Evidence:
+def gather(system: System, profile: Profile, asked: list[Request], nemesis: Nemesis, watch: Watch) -> Evidence:
     return Evidence(
         plan=profile.plan(),
+        observed=watch.observed(),
         requests=asked,
         sent=read_ledger(system.ledger),
         strikes=[*nemesis.strikes, *_unreported(system, nemesis.strikes)],

@@ -28,6 +28,8 @@ from tests.chaos.proxy import HOST, FaultProxy, Target
 SITE_ID: Final = "chaos-site"
 SOCKET: Final = ".s.PGSQL.5432"
 READY_WITHIN: Final = timedelta(seconds=60)
+GRACE: Final = timedelta(seconds=5)
+SECRETS: Final = ("CUSTOMERIO_API_KEY", "CUSTOMERIO_WEBHOOK_SECRET", "CIO_SECRET_KEY")
 ALWAYS: Final = RestartPolicy(
     limit=1_000_000, backoff=timedelta(milliseconds=50), longest_backoff=timedelta(milliseconds=200)
 )
@@ -44,9 +46,33 @@ class Shape:
     """How large and how fast the system is. `stuck_after` is in seconds and knows no scale: a call may take 15 s."""
 
     workers: int = 2
+    steady: bool = False
+    """Whether a worker and an API run beside the others that are never killed, to see what a long life does to them."""
     time_scale: float = 0.02
     stuck_after: float = 31.0
     batch_size: int = 50
+
+
+class SecondBeat:
+    """A beat beside the first one, for some of the time."""
+
+    def __init__(self, start: Callable[[], ManagedProcess]) -> None:
+        self._start = start
+        self._process: ManagedProcess | None = None
+
+    def start(self) -> None:
+        """Let two beats tick."""
+        if self._process is None:
+            self._process = self._start()
+        else:
+            self._process.restart()
+
+    def stop(self) -> bool:
+        """Leave the first one alone again; return whether there were two until now."""
+        if self._process is None or not self._process.is_alive():
+            return False
+        self._process.terminate(GRACE)
+        return True
 
 
 @dataclass(frozen=True)
@@ -61,15 +87,25 @@ class System:
     supervisor: Supervisor
     workers: tuple[ManagedProcess, ...]
     beat: ManagedProcess
+    second_beat: SecondBeat
     web: ManagedProcess
+    steady: tuple[ManagedProcess, ...]
     engine: Engine
     """To the database itself, past the proxy."""
-    api_url: str
+    api_urls: tuple[str, ...]
+    """The first is of the API that gets killed."""
     fake_url: str
     token: str
     operator_token: str
     webhook_secret: str
+    secrets: Mapping[str, str]
+    """What may be in no log, no message and no metric, by what it is called."""
     ledger: Path
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is that gets killed."""
+        return self.api_urls[0]
 
     # --- what can be done to it ---------------------------------------------------------------------------------------
 
@@ -169,18 +205,18 @@ def _start(stack: ExitStack, folder: Path, shape: Shape) -> System:
     url = create_database(postgres.facts.url, "ciosync")
     upgrade(url)
     engine = create_engine(url, poolclass=NullPool)
-    fake_port, api_port = free_port(), free_port()
+    fake_port, api_port, steady_port = free_port(), free_port(), free_port()
     targets: dict[str, Target] = {
         "postgres": postgres.socket_folder / SOCKET,
         "redis": (HOST, valkey.port),
         "customerio": (HOST, fake_port),
     }
     proxies = {name: stack.enter_context(FaultProxy(target, name=name)) for name, target in targets.items()}
-    supervisor = stack.enter_context(Supervisor(folder / "processes", policy=ALWAYS, grace=timedelta(seconds=5)))
+    supervisor = stack.enter_context(Supervisor(folder / "processes", policy=ALWAYS, grace=GRACE))
     settings = settings_of(folder, shape, url, proxies)
     start = _Starter(supervisor, {**inherited(), **settings, "PYTHONUNBUFFERED": "1"})
     fake_url, ledger = start.customerio(fake_port, folder)
-    workers = tuple(start.worker(number) for number in range(shape.workers))
+    workers = tuple(start.worker(f"worker{number}") for number in range(shape.workers))
     return System(
         folder=folder,
         postgres=postgres,
@@ -188,14 +224,18 @@ def _start(stack: ExitStack, folder: Path, shape: Shape) -> System:
         proxies=proxies,
         supervisor=supervisor,
         workers=workers,
-        beat=start.beat(),
-        web=start.web(api_port),
+        beat=start.beat("beat"),
+        second_beat=SecondBeat(lambda: start.beat("beat2")),
+        web=start.web("web", api_port),
+        steady=start.steady(steady_port) if shape.steady else (),
         engine=engine,
-        api_url=f"http://{HOST}:{api_port}/api/v1",
+        api_urls=tuple(f"http://{HOST}:{port}/api/v1" for port in (api_port, steady_port)[: 1 + shape.steady]),
         fake_url=fake_url,
         token=token_of(settings, Role.APP),
         operator_token=token_of(settings, Role.OPERATOR),
         webhook_secret=settings["CUSTOMERIO_WEBHOOK_SECRET"],
+        secrets={name: settings[name] for name in SECRETS}
+        | {f"token of {role}": token_of(settings, role) for role in Role},
         ledger=ledger,
     )
 
@@ -240,17 +280,22 @@ class _Starter:
         self._start("customerio", ["cio_tasks", "fake", "serve", *arguments], lambda: answers(f"{url}/_fake/health"))
         return url, ledger
 
-    def worker(self, number: int) -> ManagedProcess:
-        name = f"worker{number}"
+    def worker(self, name: str) -> ManagedProcess:
         return self._celery(name, "worker", "-n", f"{name}@%h", "--without-mingle", "--without-gossip")
 
-    def beat(self) -> ManagedProcess:
-        return self._celery("beat", "beat")
+    def beat(self, name: str) -> ManagedProcess:
+        return self._celery(name, "beat")
 
-    def web(self, port: int) -> ManagedProcess:
+    def steady(self, port: int) -> tuple[ManagedProcess, ...]:
+        """Start a worker and an API that pass every failpoint unharmed."""
+        env = {name: value for name, value in self._env.items() if name != "CIO_FAILPOINTS"}
+        unharmed = _Starter(self._supervisor, env)
+        return unharmed.worker("steady_worker"), unharmed.web("steady_web", port)
+
+    def web(self, name: str, port: int) -> ManagedProcess:
         argv = ["gunicorn", "-k", "gthread", "-w", "1", "--threads", "32", "-b", f"{HOST}:{port}"]
         argv += ["--no-control-socket", "api.wsgi:app"]
-        return self._start("web", argv, lambda: answers(f"http://{HOST}:{port}/readyz"))
+        return self._start(name, argv, lambda: answers(f"http://{HOST}:{port}/readyz"))
 
     def _celery(self, name: str, role: str, *arguments: str) -> ManagedProcess:
         return self._start(name, ["celery", "-A", "cio_tasks.celery_app", role, "--loglevel", "WARNING", *arguments])

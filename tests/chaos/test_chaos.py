@@ -1,6 +1,7 @@
 """The quick run, and what the parts of the harness promise to it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,9 +10,12 @@ import pytest
 from tests.chaos.attacks import VISITED
 from tests.chaos.checker import Kind, Verdict, Violation
 from tests.chaos.evidence import Strike
-from tests.chaos.profiles import FULL, PROFILES, QUICK, Profile
+from tests.chaos.profiles import FULL, PROFILES, QUICK, Profile, soak
+from tests.chaos.recovery import Recovery
 from tests.chaos.report import to_json, to_markdown
 from tests.chaos.runs import Run, run
+
+BACK = (Recovery(name="kill.worker.after_claim", seconds=(1.5, 2.0, 2.5)),)
 
 
 def done(*violations: Violation) -> Run:
@@ -21,7 +25,7 @@ def done(*violations: Violation) -> Run:
         Strike(name="kill.worker.after_claim", began_at=3, ended_at=9, struck=False),
     )
     verdict = Verdict(violations, {"jobs_completed": 5})
-    return Run(profile=QUICK, seed=7, verdict=verdict, strikes=strikes, seconds={"start": 1.5})
+    return Run(profile=QUICK, seed=7, verdict=verdict, strikes=strikes, seconds={"start": 1.5}, recoveries=BACK)
 
 
 @pytest.mark.timeout(400)
@@ -61,6 +65,13 @@ def test_more_kills_are_more_attacks() -> None:
     assert QUICK.changed(signups=None, kills=None, minutes=None) == QUICK
 
 
+def test_a_soak_insists_on_five_faults_a_minute_and_on_its_load() -> None:
+    profile = soak(60)
+    assert profile.is_storm
+    assert not QUICK.is_storm
+    assert (profile.plan().faults, profile.plan().signups, profile.minutes) == (300, 18_000, 60)
+
+
 # --- the report -------------------------------------------------------------------------------------------------------
 
 
@@ -74,7 +85,7 @@ def test_a_red_run_says_what_was_wrong_and_how_to_repeat_it() -> None:
 def test_a_good_run_lists_what_was_done() -> None:
     page = to_markdown(done())
     assert "seed 7: good" in page
-    assert "| kill.worker.after_claim | 1 | 1 |" in page
+    assert "| kill.worker.after_claim | 1 | 1 | 2.00 | 2.50 | 2.50 |" in page
     assert "| jobs completed | 5 |" in page
 
 
@@ -84,3 +95,7 @@ def test_the_json_holds_everything() -> None:
     assert document["violations"] == [{"kind": "stuck", "subject": "j1", "detail": "still pending"}]
     assert len(document["strikes"]) == 3
     assert document["repeat"].startswith("python -m tests.chaos run")
+
+
+def test_a_storm_is_repeated_as_a_storm() -> None:
+    assert replace(done(), profile=soak(3)).command == "python -m tests.chaos soak --seed 7 --minutes 3"

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from tests.chaos.checker import Kind, check, count_splits, list_windows
-from tests.chaos.evidence import Attempt, Audit, DeadLetter, Evidence, Job, Plan, Request, Sent, Signup, Strike
+from tests.chaos.evidence import (
+    Attempt,
+    Audit,
+    DeadLetter,
+    Evidence,
+    Job,
+    Observed,
+    Plan,
+    Request,
+    Sent,
+    Signup,
+    Strike,
+)
 
 WEBHOOKS = [("w1", "accepted"), ("w2", "unknown")]
 SLIP = {"signup_id": "s1", "bet_amount": 10.0}
@@ -302,3 +314,28 @@ def test_a_run_in_which_less_happened_than_planned_is_red(plan: Plan) -> None:
 def test_a_run_without_an_answer_proves_nothing() -> None:
     silent = [replace(one, status=None) for one in good_run().sent]
     assert Kind.TOO_FEW in kinds(good_run(plan=Plan(signups=1), sent=silent))
+
+
+# --- what was seen meanwhile ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "kind"),
+    [
+        (Observed(stuck=[("j1", 65.0)]), Kind.STUCK),
+        (Observed(leaks=[("worker0.log", "a name")]), Kind.LEAK),
+        (Observed(grown=[("worker", "took 500 MB")]), Kind.GROWTH),
+        (Observed(deadlocks=1), Kind.DEADLOCK),
+    ],
+)
+def test_what_was_seen_meanwhile_is_a_violation(seen: Observed, kind: Kind) -> None:
+    assert [violation.kind for violation in check(good_run(observed=seen)).violations] == [kind]
+
+
+def test_a_storm_that_was_a_breeze_proves_too_little() -> None:
+    strikes = [
+        Strike(name="redis.flush", began_at=1, ended_at=2),
+        Strike(name="web.kill", began_at=1, ended_at=2, struck=False),
+    ]
+    (violation,) = check(good_run(plan=Plan(faults=2), strikes=strikes)).violations
+    assert (violation.kind, violation.subject, violation.detail) == (Kind.TOO_FEW, "faults", "1 of 2 planned")

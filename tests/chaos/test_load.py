@@ -16,7 +16,7 @@ ONE = Pace(signups=1, seed=1, per_second=1000, threads=1)
 def submit(api: Api, tmp_path: Path, *statuses: int, pace: Pace = ONE) -> list[Request]:
     """Run a load and return its requests of the kind signup."""
     api.statuses = list(statuses)
-    load = Load(f"http://127.0.0.1:{api.server_port}", "token", pace, tmp_path / "log.jsonl")
+    load = Load([f"http://127.0.0.1:{api.server_port}"], "token", pace, tmp_path / "log.jsonl")
     load.enough()
     load.run()
     return [request for request in load.requests if request.kind == "signup"]

@@ -7,7 +7,7 @@ import pytest
 
 from cio_tasks.failpoints import Failpoint
 from tests.chaos.attacks import NAMES, UNVISITED, VISITED, make
-from tests.chaos.nemesis import shuffled
+from tests.chaos.nemesis import draw_wave, shuffled
 from tests.chaos.profiles import PROFILES
 from tests.unit.test_failpoints import ELSEWHERE
 
@@ -18,6 +18,14 @@ def test_the_seed_alone_decides_the_order() -> None:
     assert shuffled(COUNTS, 7) == shuffled(dict(reversed(COUNTS.items())), 7)
     assert shuffled(COUNTS, 7) != shuffled(COUNTS, 8)
     assert Counter(shuffled(COUNTS, 7)) == Counter(COUNTS)
+
+
+def test_waves_of_a_storm_are_drawn_from_the_seed_and_meet_everything() -> None:
+    waves = [draw_wave(NAMES, 7, number) for number in range(1_000)]
+    assert waves == [draw_wave(NAMES, 7, number) for number in range(1_000)]
+    assert waves != [draw_wave(NAMES, 8, number) for number in range(1_000)]
+    assert {len(wave) for wave in waves} == {1, 2, 3}
+    assert {name for wave in waves for name in wave} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
