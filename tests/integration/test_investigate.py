@@ -1,7 +1,6 @@
 """What an investigation finds out about one person, and what it makes of it."""
 
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 
@@ -149,7 +148,19 @@ def test_kind_that_is_forced_is_the_only_one_tried(look: Detective, make: Factor
 
 
 @pytest.mark.parametrize(
-    "user", ["nobody", str(uuid4()), "x@example.com", "cio_99", "..", ".", "a/b", "\x00", "a\x00@b.c", "%2e"]
+    "user",
+    [
+        "nobody",
+        "01a20108-be89-7174-b70d-f10de0b8ada0",
+        "x@example.com",
+        "cio_99",
+        "..",
+        ".",
+        "a/b",
+        "\x00",
+        "a\x00@b.c",
+        "%2e",
+    ],
 )
 def test_somebody_whom_nobody_knows(look: Detective, user: str) -> None:
     report = look(user)
