@@ -59,7 +59,7 @@ def test_sound_event_has_no_findings() -> None:
         ({"seen": 1_700_000_000_000.5}, "milliseconds"),
         ({"created_at": "2026-01-31T12:00:00Z"}, "written_date"),
         ({"birthdate": "2026-01-31"}, "written_date"),
-        ({"created_at": NEXT_YEAR}, "future_created_at"),
+        pytest.param({"created_at": NEXT_YEAR}, "future_created_at", id="next year"),
     ],
     ids=str,
 )
