@@ -7,7 +7,7 @@ from typing import Final
 from cio_tasks.cli.faults import CommandFailed, Exit, Fault
 from cio_tasks.cli.incident_case import open_case
 from cio_tasks.cli.output import GAP, Output, align
-from cio_tasks.diagnostics.incident.evidence import Attempts, Unknown
+from cio_tasks.diagnostics.incident.evidence import Attempts, Credentials, Unknown
 from cio_tasks.diagnostics.incident.levels import Level
 from cio_tasks.diagnostics.incident.picture import spark
 from cio_tasks.diagnostics.incident.severity import AGAINST, Verdict, percent
@@ -52,10 +52,16 @@ def _rows(case: Case, *, explain: bool) -> Iterator[tuple[str, str]]:
         yield from _evidence_rows(case)
     if verdict.level is not Level.NONE:
         yield "next", f"ciosync incident runbook {verdict.level}"
+    elif verdict.unknown:
+        yield "next", "ciosync doctor"
+    elif isinstance(credentials := case.evidence.credentials, Credentials) and credentials.verdict == "trouble":
+        yield "next", "ciosync network --host track"
 
 
 def headline(verdict: Verdict, attempts: Attempts | Unknown) -> str:
     """Return the level, what it means, and since when."""
+    if verdict.level is Level.NONE and isinstance(attempts, Unknown):
+        return "Severity unknown: no incident can be seen, and what would show one could not be read"
     told = f"{verdict.level} {verdict.level.meaning}" if verdict.level is not Level.NONE else verdict.level.meaning
     if verdict.since is None or isinstance(attempts, Unknown):
         return told

@@ -60,10 +60,10 @@ def _cells(marks: Iterable[Mark], now: datetime) -> dict[int, str]:
 def _marks(report: PersonReport) -> Iterator[Mark]:
     if report.profile is not None:
         yield from ((at, IDENTIFIED) for name, at in report.profile.set_at.items() if not name.startswith("_"))
-    activities, messages = got(report.customerio.activities), got(report.customerio.messages)
+    activities = got(report.customerio.activities)
     yield from _changes(activities.items if activities else ())
     yield from ((one.at, EVENT) for one in report.events or ())
-    yield from _deliveries(messages.items if messages else ())
+    yield from _deliveries(report.emails or ())
 
 
 def _changes(activities: Iterable[Activity]) -> Iterator[Mark]:

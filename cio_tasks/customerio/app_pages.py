@@ -57,7 +57,7 @@ def read_pages(
     progress: _Progress[T] = _Progress()
     token = ""
     while True:
-        document = ask({"limit": wanted.page_size, **({"start": token} if token else {})})
+        document = _ask_page(ask, {"limit": wanted.page_size, **({"start": token} if token else {})}, until, clock)
         if isinstance(document, Failure):
             return progress.listing(document.trouble.value) if progress.requests else document
         whole = _take(progress, as_list(document.get(wanted.key)), wanted)
@@ -67,6 +67,21 @@ def read_pages(
         if left_out is not None or not _goes_on(progress, token):
             return progress.listing(left_out)
         progress.tokens.add(token)
+
+
+def _ask_page(
+    ask: Callable[[dict[str, str | int]], Document | Failure],
+    page: dict[str, str | int],
+    until: float,
+    clock: Callable[[], float],
+) -> Document | Failure:
+    """Ask for a page, and wait as a 429 asks for if that ends in time: others share the ten requests a second."""
+    while True:
+        document = ask(page)
+        wait = document.retry_after if isinstance(document, Failure) else None
+        if wait is None or clock() + wait.total_seconds() >= until:
+            return document
+        time.sleep(wait.total_seconds())
 
 
 def _take(progress: _Progress[T], entries: list[object], wanted: Wanted[T]) -> bool:

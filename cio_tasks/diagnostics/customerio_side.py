@@ -86,6 +86,8 @@ def _find(api: AppAPI, wanted: Wanted, own: OwnSide | Failure, budget: Budget) -
         return _Found(namesakes)
     picked = _pick(who, namesakes, own)
     profile = NOBODY if picked is None else _profile(api, picked, budget)
+    if isinstance(namesakes, Failure) and isinstance(profile, Failure) and profile.trouble is Trouble.NOT_FOUND:
+        profile = namesakes if picked is not None and picked.kind == "id" else profile
     return _found(profile, picked, namesakes)
 
 

@@ -233,10 +233,18 @@ def test_no_more_is_read_when_the_time_is_over(fake: FakeCustomerIO, api: AppAPI
 
 def test_page_that_fails_leaves_what_was_read(fake: FakeCustomerIO, api: AppAPI) -> None:
     give(fake, 250)
-    set_app(fake, rate_limit=2)
+    set_app(fake, rate_limit=2, retry_after="120")
     found = read(api)
 
     assert (len(found.items), found.left_out) == (200, "rate_limited")
+
+
+def test_a_page_that_is_refused_for_a_moment_is_asked_for_again(fake: FakeCustomerIO, api: AppAPI) -> None:
+    give(fake, 250)
+    set_app(fake, rate_limit=2, retry_after="1")
+    found = read(api)
+
+    assert (len(found.items), found.left_out) == (250, None)
 
 
 def test_ten_thousand_activities_are_read(fake: FakeCustomerIO, api: AppAPI) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from cio_tasks.customerio.status_page import COLLECTION, PROCESSING, Indicator
 from cio_tasks.diagnostics.incident.evidence import Attempts, Queue, Unknown
-from cio_tasks.diagnostics.incident.levels import OVERDUE, WINDOW
+from cio_tasks.diagnostics.incident.levels import OVERDUE, WINDOW, Level
 from cio_tasks.diagnostics.incident.picture import clock
 from cio_tasks.diagnostics.incident.severity import OUT, page_text
 from cio_tasks.diagnostics.incident.steps import Case, Result, Step, failed, human, passed, unread
@@ -114,9 +114,10 @@ def _drain_text(queue: Queue, attempts: Attempts | Unknown) -> str:
 def notify(case: Case) -> Result:
     """P1.6: the words for those who have to know; sending them is a person's decision."""
     verdict, queue = case.verdict, case.evidence.queue
-    since = clock(verdict.since) or "an unknown time"
+    since = f" since {clock(verdict.since)}" if verdict.since else ""
+    level = "" if verdict.level is Level.NONE else f"{verdict.level} "
     waiting = "" if isinstance(queue, Unknown) else f" Waiting, and kept: {counted(queue.stats.pending, 'message')}."
-    text = f"Customer.io sync: {verdict.level} {verdict.level.meaning} since {since}. {verdict.reasons[0]}.{waiting}"
+    text = f"Customer.io sync: {level}{verdict.level.meaning}{since}. {verdict.reasons[0]}.{waiting}"
     return human(
         text, "tell support, marketing and who is on call; the note to send along: ciosync incident sheet -o note.md"
     )

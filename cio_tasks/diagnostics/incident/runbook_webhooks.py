@@ -14,7 +14,7 @@ from cio_tasks.models import WebhookEvent
 from cio_tasks.webhook_events import Receipt
 
 REFUSED: Final = "refused_signature"
-TRY_IT: Final = "ciosync webhook send --to https://YOUR-HOST/api/v1/webhooks/customerio"
+TRY_IT: Final = "ciosync webhook send --body FILE --to https://YOUR-HOST/api/v1/webhooks/customerio --yes"
 
 
 def check_secret(case: Case) -> Result:
@@ -33,9 +33,7 @@ def check_secret(case: Case) -> Result:
         what_next = "copy the signing key of the reporting webhook again; which mistake it is: ciosync webhook verify"
         return failed(f"{kept}; {refused}, and none was taken since the last of them", what_next)
     if webhooks.silence is None:
-        return human(
-            f"{kept}; nothing was ever signed with it", "sign something with it: ciosync webhook sign; and send it"
-        )
+        return human(f"{kept}; nothing was ever signed with it", f"send something signed with it: {TRY_IT}")
     return passed(f"{kept}; the last good signature came {age(webhooks.silence)} ago; {refused}")
 
 
@@ -60,7 +58,7 @@ def check_format(case: Case) -> Result:
     if isinstance(webhooks, Unknown):
         return unread(webhooks)
     if not webhooks.stored_lately:
-        return human("none came in within 24 h", "ciosync webhook send")
+        return human("none came in within 24 h", TRY_IT)
     share = webhooks.odd_lately / webhooks.stored_lately
     seen = f"{webhooks.odd_lately} of {webhooks.stored_lately} within 24 h are unreadable or of an unknown kind"
     if share > ODD_SHARE:
