@@ -31,6 +31,7 @@ from cio_tasks.checks.running import run_checks
 from cio_tasks.customerio.app_answers import Failure, Trouble
 from cio_tasks.customerio.transport import Transport
 from cio_tasks.diagnostics.campaign import examine_campaign
+from cio_tasks.diagnostics.credentials import check_credentials
 from cio_tasks.diagnostics.incident.gathering import gather
 from cio_tasks.diagnostics.incident.levels import Level
 from cio_tasks.diagnostics.incident.report import read_report
@@ -105,6 +106,15 @@ def network(query: NetworkQuery) -> Response:
         window = read_window(settings)
         limit = {"limit": window.limit, "used": window.used, "note": window.note}
         return _tell({"targets": [report.shown() for report in reports], "rateLimit": limit})
+
+
+@diagnostics.get("/auth")
+@requires(Action.OPERATE)
+@operation("Try the credentials, as `ciosync debug auth` does. Reads only.", query=NoQuery, answers={200: Diagnosis})
+def auth(query: NoQuery) -> Response:  # noqa: ARG001 - as above
+    """Return whether the credentials are accepted, and if not, which mistake it is."""
+    with _taking_turns() as settings:
+        return _tell(check_credentials(settings, timeout=CALL).shown(settings, Mask(settings.secrets)))
 
 
 # --- a person, a campaign ---------------------------------------------------------------------------------------------

@@ -140,19 +140,8 @@ def auth(output: Output, /, *, dry_run: bool, reveal: bool, timeout: float) -> N
     else:
         report = check_credentials(settings, timeout=limit)
     telling = Telling(settings, Mask(settings.secrets, reveal))
-    output.result(_shown_report(report, telling), table=[[line] for line in _report_lines(report, telling)])
+    output.result(report.shown(settings, telling.mask), table=[[line] for line in _report_lines(report, telling)])
     _end_with(_fault(report, telling))
-
-
-def _shown_report(report: CredentialsReport, telling: Telling) -> dict[str, Any]:
-    app = report.app
-    return {
-        **report.exchange.shown(telling.mask, site_id=telling.site_id),
-        "region": {"configured": telling.settings.customerio_region, "account": report.region},
-        "workspaceId": report.workspace,
-        "appApi": None if app is None else {"accepted": isinstance(app, Delivered)},
-        "issues": [finding.as_issue for finding in report.findings],
-    }
 
 
 def _report_lines(report: CredentialsReport, telling: Telling) -> list[str]:

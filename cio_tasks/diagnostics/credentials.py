@@ -17,6 +17,7 @@ from cio_tasks.customerio.calls import Call
 from cio_tasks.customerio.client import REGION_PATH
 from cio_tasks.customerio.replies import read_reply
 from cio_tasks.customerio.transport import Auth, Bearer, Reply, Transport
+from cio_tasks.diagnostics.masking import Mask
 from cio_tasks.diagnostics.requests import USER_AGENT, Exchange, make, prepare, read_document, track_auth
 from cio_tasks.findings import Finding, Severity, worst_first
 from cio_tasks.outcomes import REDIRECTED, UNAUTHORIZED, Delivered, Outcome, Rejected
@@ -39,6 +40,17 @@ class CredentialsReport:
     workspace: int | None = None
     app: Outcome | None = None
     findings: list[Finding] = field(default_factory=list)
+
+    def shown(self, settings: Settings, mask: Mask) -> dict[str, Any]:
+        """Return the shape for scripts, masked."""
+        secret = settings.customerio_site_id
+        return {
+            **self.exchange.shown(mask, site_id=None if secret is None else secret.get_secret_value()),
+            "region": {"configured": settings.customerio_region, "account": self.region},
+            "workspaceId": self.workspace,
+            "appApi": None if self.app is None else {"accepted": isinstance(self.app, Delivered)},
+            "issues": [finding.as_issue for finding in self.findings],
+        }
 
 
 def prepare_region(settings: Settings, *, timeout: timedelta) -> Exchange:

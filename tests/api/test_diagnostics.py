@@ -25,6 +25,15 @@ def test_the_network_is_measured(operator: Caller) -> None:
     assert told["rateLimit"]["limit"] == 100
 
 
+def test_the_credentials_are_tried(operator: Caller, fake: FakeCustomerIO) -> None:
+    told = operator.get(f"{DIAGNOSTICS}/auth").json
+    assert (told["success"], told["region"]["account"], told["issues"]) == (True, "us", [])
+    fake.rotate(site_id="SECRETCANARY-other", api_key="SECRETCANARY-another")
+    refused = operator.get(f"{DIAGNOSTICS}/auth")
+    assert (refused.json["success"], refused.json["response"]["status"]) == (False, 401)
+    assert b"SECRETCANARY-key" not in refused.data
+
+
 def test_a_person_is_investigated_masked_and_the_reveal_is_audited(operator: Caller, make: Factory) -> None:
     make.signup("ada@example.com")
     asked = {"user": "ada@example.com"}

@@ -35,6 +35,7 @@ ROUTES: dict[Route, str] = {
     ("POST", f"{SYNC}/gate/open"): Action.OPERATE,
     ("GET", f"{BASE}/diagnostics/doctor"): Action.OPERATE,
     ("GET", f"{BASE}/diagnostics/network"): Action.OPERATE,
+    ("GET", f"{BASE}/diagnostics/auth"): Action.OPERATE,
     ("POST", f"{BASE}/diagnostics/investigate"): Action.OPERATE,
     ("POST", f"{BASE}/diagnostics/campaign"): Action.OPERATE,
     ("POST", f"{BASE}/diagnostics/identify"): Action.OPERATE,
