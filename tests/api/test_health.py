@@ -52,7 +52,7 @@ def test_a_process_without_its_database_is_not_ready(settings: Settings) -> None
 def test_parts_that_do_not_answer_cost_a_second(settings: Settings, silent_port: int) -> None:
     started = time.monotonic()
     reply = ask(settings, database_url=f"postgresql+psycopg2://u@127.0.0.1:{silent_port}/d")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 4
     assert reply.json["checks"] == {"database": "no_answer", "migrations": "no_answer", "redis": "ok"}
 
 

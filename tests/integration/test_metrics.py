@@ -197,6 +197,7 @@ def test_a_wake_up_that_redis_does_not_take_is_counted(runtime: Runtime, make: F
     wake.configure(runtime.settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")}))
     make.signup()
     make.signup()
+    assert wake.flush(5)
     wake.configure(runtime.settings)
     assert show()["wakeups_lost_total",] == 2
 

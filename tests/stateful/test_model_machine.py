@@ -14,7 +14,7 @@ from tests.stateful.broken import EnrichedDoesNotWait, NoFence
 from tests.stateful.invariants import faults_between, faults_of, unfinished
 from tests.stateful.model import STUCK_AFTER, Twin
 from tests.stateful.processing import process_due, sync_one
-from tests.stateful.profiles import chosen
+from tests.stateful.profiles import LONGEST, chosen
 from tests.stateful.rows import Contradiction, Hand, Key, World
 from tests.stateful.scheduler import DOWN, LIMITED, OK, REFUSED, STOPPING, UNAUTHORIZED, UNHEARD, Answer, healed
 
@@ -192,7 +192,7 @@ FOUND = settings(
 """What is known to be wrong is found by the same examples every time, and need not be made short."""
 
 
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(LONGEST)
 def test_larger_worlds_keep_the_invariants() -> None:
     run_state_machine_as_test(Larger, settings=MANY)
 

@@ -39,7 +39,7 @@ from tests.stateful.database import Database
 from tests.stateful.invariants import faults_of, unfinished
 from tests.stateful.model import STUCK_AFTER, Twin
 from tests.stateful.processing import process_due, sync_one
-from tests.stateful.profiles import chosen
+from tests.stateful.profiles import LONGEST, chosen
 from tests.stateful.rows import Hand, Key, World
 from tests.stateful.weather import FAIR, PEOPLE, REFUSING, WEATHERS, Weather
 
@@ -470,7 +470,7 @@ def parts(settings: Settings, sessions: Sessions, fake: FakeCustomerIO, make: Fa
 
 
 @pytest.mark.row("B1", "B2", "B3", "B4", "B6", "B7", "B8", "B9", "B10", "B11", "E1", "E2", "D4", "A3", "A5")
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(LONGEST)
 def test_the_product_and_its_twin_stay_in_step(parts: Parts) -> None:
     class Beside(Lockstep):
         pass
