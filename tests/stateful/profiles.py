@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 PROFILES: Final = {"stateful": (60, 40), "thorough": (3_000, 120)}
 """How many examples, and of how many steps."""
-LONGEST: Final = 6 * 3_600
+LONGEST: Final = 900
 """Seconds that a machine may run: a thorough one on a database takes hours, the usual one about a minute."""
 SLOW: Final = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
