@@ -1,13 +1,9 @@
 """The bell: the thread of a process that publishes its wake-ups, so that ringing costs the caller next to nothing.
 
-The row decides, so a ring may be lost, doubled or late. That makes everything here simple: what does not fit in the queue
-is dropped and counted, and after Redis did not answer nothing is tried for a while.
+The row decides, so a ring may be lost, doubled or late: after Redis did not answer nothing is tried for a while.
 """
 
-import contextlib
 import logging
-import queue
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +17,13 @@ from redis.retry import Retry
 
 from cio_tasks import counters, failpoints
 from cio_tasks.celeryconfig import QUEUE, celery_settings
+from cio_tasks.outbox import Outbox
 from cio_tasks.settings import Settings
 
 BOUND_SECONDS: Final = 0.1
 """The longest that a connect or an answer of Redis may take."""
 QUIET_SECONDS: Final = 5.0
 EXPIRES_SECONDS: Final = 600
-MOST_WAITING: Final = 1_000
-"""Rings that wait to be published; more than the window of a full queue would take anyway."""
 MOST_AT_ONCE: Final = 100
 LOST: Final = "wakeups_lost"
 
@@ -55,69 +50,24 @@ class Bell:
         self._app.conf.update(celery_settings(settings))
         self._app.conf.broker_transport_options = {**bounds, "max_retries": 0, "health_check_interval": 0}
         self._app.conf.broker_connection_timeout = BOUND_SECONDS
-        self._waiting: queue.Queue[Ring | None] = queue.Queue(MOST_WAITING)
-        """None: nothing comes after this, and the thread ends."""
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._outbox: Outbox[Ring] = Outbox(self._publish, name="rings", lost=LOST, at_once=MOST_AT_ONCE)
         self._quiet_until = 0.0
         self._is_away = False
 
     def put(self, rings: Sequence[Ring]) -> None:
         """Have these published soon; those that do not fit are dropped. Returns at once and raises nothing."""
-        self._start()
-        for place, ring in enumerate(rings):
-            try:
-                self._waiting.put_nowait(ring)
-            except queue.Full:
-                counters.add(LOST, n=len(rings) - place)
-                return
+        self._outbox.put(rings)
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything put so far was published or dropped; return False when that takes longer."""
-        with self._waiting.all_tasks_done:
-            return self._waiting.all_tasks_done.wait_for(lambda: not self._waiting.unfinished_tasks, seconds)
+        return self._outbox.flush(seconds)
 
     def close(self) -> None:
         """Let the thread end when it has published what waits. Returns at once."""
-        with contextlib.suppress(queue.Full):
-            self._waiting.put_nowait(None)
-
-    def _start(self) -> None:
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
-                    self._thread.start()
-
-    def _run(self) -> None:
-        while True:
-            taken = self._take()
-            rings = [ring for ring in taken if ring is not None]
-            try:
-                self._publish(rings)
-            except Exception as error:  # noqa: BLE001 - the thread outlives whatever one batch meets
-                log.warning("rings lost: %s", type(error).__name__)
-                counters.add(LOST, n=len(rings))
-            finally:
-                for _ in taken:
-                    self._waiting.task_done()
-            if len(rings) < len(taken):
-                return
-
-    def _take(self) -> list[Ring | None]:
-        """Wait for a ring and return it with those behind it."""
-        taken = [self._waiting.get()]
-        while len(taken) < MOST_AT_ONCE and taken[-1] is not None:
-            try:
-                taken.append(self._waiting.get_nowait())
-            except queue.Empty:
-                break
-        return taken
+        self._outbox.close()
 
     def _publish(self, rings: Sequence[Ring]) -> None:
         """Publish as many as the window of waiting messages allows; the sweep drains a flood faster than messages do."""
-        if not rings:
-            return
         if time.monotonic() < self._quiet_until:
             counters.add(LOST, n=len(rings))
             return

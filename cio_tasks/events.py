@@ -24,9 +24,14 @@ def unlisten(listener: Listener) -> None:
         _listeners.remove(listener)
 
 
+def listeners() -> tuple[Listener, ...]:
+    """Return who is told now."""
+    return tuple(_listeners)
+
+
 def emit(name: str, **facts: Any) -> None:
     """Tell every listener that `name` happened. What a listener raises is logged and never reaches the caller."""
-    for listener in tuple(_listeners):
+    for listener in listeners():
         try:
             listener(name, facts)
         except Exception as error:  # noqa: BLE001 - a broken listener must not fail a delivery

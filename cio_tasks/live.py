@@ -8,9 +8,7 @@ but not by its manager, which does not tell whether an event was lost.
 import atexit
 import json
 import logging
-import queue
-import threading
-import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
@@ -20,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from cio_tasks import counters
+from cio_tasks.outbox import Outbox
 
 SYNCED: Final = "sign_up.customerio_synced"
 SYNC_FAILED: Final = "sign_up.customerio_sync_failed"
@@ -31,8 +30,6 @@ CHANNEL: Final = "flask-socketio"
 """The channel that Flask-SocketIO has by default."""
 LOST: Final = "live_events_lost"
 
-MOST_WAITING: Final = 1_000
-"""Events that wait while Redis is slow or away; what comes beyond is lost."""
 BOUND_SECONDS: Final = 0.5
 """The longest that a connect or an answer of Redis may take."""
 PAUSE_SECONDS: Final = 1.0
@@ -49,10 +46,9 @@ class LiveEvents:
         # Once more on a new connection: the one at hand may have died since the last event.
         self._redis = redis.Redis.from_url(redis_url, **bounds, retry=Retry(NoBackoff(), 1))
         self._origin = uuid4().hex
-        self._waiting: queue.Queue[str] = queue.Queue(MOST_WAITING)
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._outbox: Outbox[str] = Outbox(self._publish, name="live events", lost=LOST)
         self._away = False
+        atexit.register(self.flush)
 
     def __call__(self, name: str, facts: dict[str, Any]) -> None:
         """Send the live event that belongs to this fact, if one does."""
@@ -64,10 +60,13 @@ class LiveEvents:
 
     def flush(self, within: timedelta = LAST_WORDS) -> None:
         """Wait until what was told has left, at most so long."""
-        until = time.monotonic() + within.total_seconds()
-        with self._waiting.all_tasks_done:
-            while self._waiting.unfinished_tasks and (left := until - time.monotonic()) > 0:
-                self._waiting.all_tasks_done.wait(left)
+        self._outbox.flush(within.total_seconds())
+
+    def close(self) -> None:
+        """Wait for the last words, then let the thread end."""
+        self.flush()
+        self._outbox.close()
+        atexit.unregister(self.flush)
 
     def _send(self, event: str, facts: dict[str, Any], **more: Any) -> None:
         payload = {
@@ -78,11 +77,7 @@ class LiveEvents:
             **more,
             "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }
-        self._start()
-        try:
-            self._waiting.put_nowait(self._as_message(event, payload))
-        except queue.Full:
-            counters.add(LOST)
+        self._outbox.put([self._as_message(event, payload)])
 
     def _as_message(self, event: str, payload: dict[str, Any]) -> str:
         """Return what python-socketio's own manager would publish, so that its servers understand it too."""
@@ -90,30 +85,17 @@ class LiveEvents:
         sent = {"method": "emit", "event": event, "data": [payload], "binary": False}
         return json.dumps({**sent, **to_everybody, "host_id": self._origin})
 
-    def _start(self) -> None:
-        """Start the thread with the first event: a process that delivers nothing needs none."""
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._publish_all, name="live events", daemon=True)
-                self._thread.start()
-                atexit.register(self.flush)
-
-    def _publish_all(self) -> None:
-        while True:
-            message = self._waiting.get()
-            try:
-                self._publish(message)
-            finally:
-                self._waiting.task_done()
-            if self._away:
-                time.sleep(PAUSE_SECONDS)
-
-    def _publish(self, message: str) -> None:
+    def _publish(self, messages: Sequence[str]) -> None:
+        if self._away and self._outbox.closing.is_set():
+            counters.add(LOST, n=len(messages))
+            return
         try:
-            self._redis.publish(CHANNEL, message)
+            for message in messages:
+                self._redis.publish(CHANNEL, message)
         except (redis.RedisError, OSError) as error:
             counters.add(LOST)
             self._tell(away=True, why=type(error).__name__)
+            self._outbox.closing.wait(PAUSE_SECONDS)
         else:
             self._tell(away=False)
 

@@ -12,7 +12,7 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from cio_tasks import wake
+from cio_tasks import events, wake
 from cio_tasks.db import Sessions, make_engine, make_sessions
 from cio_tasks.embedded import EmbeddedValkey, create_database, drop_database, embedded_postgres, embedded_valkey
 from cio_tasks.fake import FakeCustomerIO
@@ -30,6 +30,15 @@ class Server:
     """A Postgres with a migrated database to copy."""
 
     url: str
+
+
+@pytest.fixture(autouse=True)
+def _listeners_of_one_test() -> Iterator[None]:
+    """What a test has listen hears nothing of the next one."""
+    before = events.listeners()
+    yield
+    for listener in set(events.listeners()) - set(before):
+        events.unlisten(listener)
 
 
 @pytest.fixture(scope="session")

@@ -40,11 +40,25 @@ def open_runtime(command: str) -> Iterator[Runtime]:
         made = Runtime.from_settings(settings)
         made.sessions.kw["bind"].dispose()
         events.listen(metrics.count_event)
-        if settings.redis_url is not None:
-            events.listen(LiveEvents(settings.required_redis_url()))
-        yield replace(made, sessions=sessions)
+        with _telling_live(settings):
+            yield replace(made, sessions=sessions)
         with suppress(SQLAlchemyError), sessions.begin() as session:
             counters.flush(session)
+
+
+@contextmanager
+def _telling_live(settings: Settings) -> Iterator[None]:
+    """Pass what happens on to the Socket.IO clients, if there is a Redis, and wait a moment for the last of it to leave."""
+    if settings.redis_url is None:
+        yield
+        return
+    live = LiveEvents(settings.redis_url.get_secret_value())
+    events.listen(live)
+    try:
+        yield
+    finally:
+        events.unlisten(live)
+        live.close()
 
 
 def name_actor() -> str:

@@ -38,6 +38,7 @@ def live(redis_url: str) -> Iterator[Callable[[int], Heard]]:
 
         yield lambda count: eventually(listen, lambda found: len(found) >= count, every=0.01)
     events.unlisten(listener)
+    listener.close()
 
 
 def actions(make: Factory) -> list[str]:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from cio_tasks import counters, events
 from cio_tasks.fake import FakeCustomerIO, Scenario
-from cio_tasks.live import CHANNEL, LAST_WORDS, LOST, MOST_WAITING, SYNC_FAILED, SYNCED, LiveEvents
+from cio_tasks.live import CHANNEL, LAST_WORDS, LOST, SYNC_FAILED, SYNCED, LiveEvents
+from cio_tasks.outbox import MOST_WAITING
 from cio_tasks.processor import process_due
 from cio_tasks.runtime import Runtime
 from tests.eventually import eventually
@@ -27,6 +28,7 @@ COMPLETED = {**FACTS, "contact_id": "c-1", "mock": False}
 FAILED = {**FACTS, "error_type": "other", "error_code": "http_403", "http_status": 403, "exhausted_retries": False}
 
 Message = dict[str, Any]
+TellTo = Callable[[str], LiveEvents]
 
 
 class Subscriber:
@@ -68,6 +70,7 @@ def live(redis_url: str) -> Iterator[LiveEvents]:
     events.listen(live)
     yield live
     events.unlisten(live)
+    live.close()
 
 
 @pytest.mark.row("E4")
@@ -171,26 +174,41 @@ def silent_url() -> Iterator[str]:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
 
 
+@pytest.fixture
+def tell_to() -> Iterator[TellTo]:
+    """Makes tellers; in the end none of them still counts what it loses."""
+    made: list[LiveEvents] = []
+
+    def tell_to(url: str) -> LiveEvents:
+        made.append(LiveEvents(url))
+        return made[-1]
+
+    yield tell_to
+    for live in made:
+        live.close()
+        live.flush(timedelta(seconds=20))
+
+
 @pytest.mark.parametrize("url", ["dead_url", "silent_url"])
-def test_telling_costs_nothing_while_redis_is_away(url: str, request: pytest.FixtureRequest) -> None:
-    live = LiveEvents(request.getfixturevalue(url))
+def test_telling_costs_nothing_while_redis_is_away(url: str, request: pytest.FixtureRequest, tell_to: TellTo) -> None:
+    live = tell_to(request.getfixturevalue(url))
     started = time.monotonic()
     for _ in range(100):
         live("sync.completed", COMPLETED)
     assert time.monotonic() - started < 0.05
 
 
-def test_an_event_that_is_lost_is_counted(dead_url: str, session: Session) -> None:
+def test_an_event_that_is_lost_is_counted(dead_url: str, session: Session, tell_to: TellTo) -> None:
     lost = count_lost(session)
-    live = LiveEvents(dead_url)
+    live = tell_to(dead_url)
     live("sync.completed", COMPLETED)
     live.flush(timedelta(seconds=5))
     assert count_lost(session) == lost + 1
 
 
-def test_events_that_find_no_room_are_counted(silent_url: str, session: Session) -> None:
+def test_events_that_find_no_room_are_counted(silent_url: str, session: Session, tell_to: TellTo) -> None:
     lost = count_lost(session)
-    live = LiveEvents(silent_url)
+    live = tell_to(silent_url)
     for _ in range(MOST_WAITING + 11):
         live("sync.completed", COMPLETED)
     assert count_lost(session) - lost in {10, 11}  # one may be on its way already
@@ -203,8 +221,10 @@ def test_a_process_that_ends_waits_for_its_last_events(redis_url: str, subscribe
 
 
 @pytest.mark.parametrize("url", ["dead_url", "silent_url"])
-def test_a_process_that_ends_does_not_wait_long_for_redis(url: str, request: pytest.FixtureRequest) -> None:
-    live = LiveEvents(request.getfixturevalue(url))
+def test_a_process_that_ends_does_not_wait_long_for_redis(
+    url: str, request: pytest.FixtureRequest, tell_to: TellTo
+) -> None:
+    live = tell_to(request.getfixturevalue(url))
     for _ in range(100):
         live("sync.completed", COMPLETED)
     started = time.monotonic()
@@ -212,8 +232,8 @@ def test_a_process_that_ends_does_not_wait_long_for_redis(url: str, request: pyt
     assert time.monotonic() - started < 2 * LAST_WORDS.total_seconds()
 
 
-def test_an_outage_is_told_once(dead_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    live = LiveEvents(dead_url)
+def test_an_outage_is_told_once(dead_url: str, caplog: pytest.LogCaptureFixture, tell_to: TellTo) -> None:
+    live = tell_to(dead_url)
     for _ in range(3):
         live("sync.completed", COMPLETED)
     live.flush(timedelta(seconds=10))
@@ -230,8 +250,8 @@ def test_other_servers_of_python_socketio_understand_it(
     assert {**ours, "host_id": None} == {**theirs, "host_id": None}
 
 
-def test_delivery_succeeds_while_redis_is_away(dead_url: str, runtime: Runtime, make: Factory) -> None:
-    live = LiveEvents(dead_url)
+def test_delivery_succeeds_while_redis_is_away(dead_url: str, runtime: Runtime, make: Factory, tell_to: TellTo) -> None:
+    live = tell_to(dead_url)
     events.listen(live)
     job = make.job(make.signup())
     summary = process_due(runtime, limit=10)
