@@ -32,7 +32,10 @@ class Claim:
     signup: Signup
     initial_failed: bool = False
     superseded: bool = field(default=False, compare=False)
-    """Whether a newer version was confirmed meanwhile, so that the job waits again whatever became of this one."""
+    """Whether it was overtaken: the job waits again, whatever became of this claim.
+
+    A newer version was confirmed meanwhile, or the initial job that had failed runs again.
+    """
 
     @property
     def contact_id(self) -> str:
@@ -68,6 +71,24 @@ def may_follow() -> ColumnElement[bool]:
         .exists()
     )
     return or_(SyncJob.sync_phase == Phase.INITIAL, ~unfinished)
+
+
+def initial_has_failed() -> ColumnElement[bool]:
+    """Return the condition that the initial job of an enriched job's signup is given up at this moment.
+
+    Whoever has locked the signup reads it for good: nothing enters or leaves `failed` without that lock.
+    """
+    initial = aliased(SyncJob)
+    return (
+        select(initial.id)
+        .where(
+            initial.signup_id == SyncJob.signup_id,
+            initial.sync_phase == Phase.INITIAL,
+            initial.status == JobStatus.FAILED,
+        )
+        .correlate(SyncJob)
+        .exists()
+    )
 
 
 def load_claims(session: Session, jobs: Sequence[SyncJob]) -> list[Claim]:

@@ -96,6 +96,7 @@ def valkey_server(servers_dir: Path) -> Iterator[EmbeddedValkey]:
 @pytest.fixture
 def redis_url(valkey_server: EmbeddedValkey) -> str:
     valkey_server.start()
+    wake.flush(5)  # what an earlier test rang
     with redis.Redis.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url

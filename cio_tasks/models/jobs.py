@@ -79,6 +79,8 @@ class SyncJob(Base):
     payload_version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     claim_token: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     claimed_by: Mapped[str | None] = mapped_column(Text)
+    overtaken_token: Mapped[int | None] = mapped_column(BigInteger)
+    """The token of the claim during which a newer version was confirmed. A later claim has another."""
     completed_at: Mapped[datetime | None] = mapped_column(Timestamp)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())

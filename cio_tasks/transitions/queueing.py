@@ -45,8 +45,9 @@ def _reset(session: Session, job: SyncJob, version: int, actor: str) -> bool:
     """Make a locked job run again if it has to, and return whether it does."""
     newer = version > job.payload_version
     if job.status == JobStatus.PROCESSING:
-        job.payload_version = max(version, job.payload_version)
-        session.flush()
+        if newer:
+            job.payload_version, job.overtaken_token = version, job.claim_token
+            session.flush()
         return False
     if job.status == JobStatus.COMPLETED and not newer:
         return False

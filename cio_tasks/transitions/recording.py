@@ -5,17 +5,17 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import and_, func
 from sqlalchemy.orm import Session
 
 from cio_tasks import journal
 from cio_tasks.backoff import retry_delay
-from cio_tasks.claims import Claim
+from cio_tasks.claims import Claim, initial_has_failed
 from cio_tasks.journal import Exchange
-from cio_tasks.outcomes import Deferred, Delivered, Rejected, RetryLater
+from cio_tasks.outcomes import INITIAL_FAILED, Deferred, Delivered, Rejected, RetryLater
 from cio_tasks.states import JobStatus, Phase
 from cio_tasks.transitions.requeueing import revive_followers
-from cio_tasks.transitions.update import FRESH, NO_ERROR, error_columns, held_of, is_mine, update_jobs
+from cio_tasks.transitions.update import FRESH, NO_ERROR, ended_as, error_columns, held_of, is_mine, update_jobs
 
 
 def complete(session: Session, claims: Sequence[Claim], delivered: Delivered, exchange: Exchange | None) -> list[Claim]:
@@ -48,10 +48,11 @@ def complete(session: Session, claims: Sequence[Claim], delivered: Delivered, ex
     signups = [claim.signup_id for claim in done]
     journal.mark_synced(session, signups)
     journal.refresh_failure_flags(session, signups)
+    change = ended_as(JobStatus.COMPLETED)
     journal.add_audit(
         session,
         "customerio_synced",
-        [journal.audit_of(claim, contactId=claim.contact_id, mock=delivered.mock) for claim in done],
+        [journal.audit_of(claim, **change, contactId=claim.contact_id, mock=delivered.mock) for claim in done],
     )
     revive_followers(session, [claim.signup_id for claim in done if claim.phase == Phase.INITIAL])
     return [*done, *superseded]
@@ -99,10 +100,12 @@ def fail(
     """Give these jobs up, with a dead letter each (rows B9 to B11); return the claims that held.
 
     A failure that might have passed comes here when the retries are exhausted. A job of which a newer version was
-    confirmed meanwhile goes back to pending instead (`supersede`).
+    confirmed meanwhile goes back to pending instead (`supersede`), and so does one that was to follow its initial job into
+    the dead letters when that is not there any more (`release`).
     """
     exhausted = isinstance(failure, RetryLater)
     journal.lock_signups(session, [claim.signup_id for claim in claims])
+    freed = _free(session, claims) if failure.code == INITIAL_FAILED else []
     error = error_columns(failure)
     ended = {"status": JobStatus.FAILED, "claimed_by": None, "next_retry_at": None, **error}
     buried = held_of(claims, update_jobs(session, is_mine(claims, with_version=True), **ended))
@@ -110,7 +113,14 @@ def fail(
     outcome = "retry_later" if exhausted else "rejected"
     journal.add_attempts(session, [*buried, *superseded], exchange, outcome=outcome, **error)
     bury(session, buried, error, exhausted=exhausted)
-    return [*buried, *superseded]
+    return [*buried, *superseded, *freed]
+
+
+def _free(session: Session, claims: Sequence[Claim]) -> list[Claim]:
+    """Give back, unspent, the claims whose initial job has been retried, or has even completed, since they were made."""
+    guard = and_(is_mine(claims), ~initial_has_failed())
+    jobs = update_jobs(session, guard, status=JobStatus.PENDING, claimed_by=None, next_retry_at=None)
+    return [replace(claim, superseded=True) for claim in held_of(claims, jobs)]
 
 
 def bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exhausted: bool) -> None:
@@ -119,16 +129,9 @@ def bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exha
         return
     journal.add_dead_letters(session, held, exhausted_retries=exhausted, **error)
     journal.refresh_failure_flags(session, [claim.signup_id for claim in held])
-    journal.add_audit(
-        session,
-        "customerio_sync_failed",
-        [
-            journal.audit_of(
-                claim, exhaustedRetries=exhausted, errorType=error["error_type"], errorCode=error["error_code"]
-            )
-            for claim in held
-        ],
-    )
+    why = {"exhaustedRetries": exhausted, "errorType": error["error_type"], "errorCode": error["error_code"]}
+    entries = [journal.audit_of(claim, **ended_as(JobStatus.FAILED), **why) for claim in held]
+    journal.add_audit(session, "customerio_sync_failed", entries)
 
 
 def release(session: Session, claims: Sequence[Claim], deferred: Deferred, exchange: Exchange | None) -> list[Claim]:

@@ -1,6 +1,7 @@
 """Claims whose worker is gone are taken back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from cio_tasks.models import SyncJob
 from cio_tasks.outcomes import WORKER_LOST, ErrorType, RetryLater
 from cio_tasks.states import JobStatus
 from cio_tasks.transitions.recording import bury
-from cio_tasks.transitions.update import error_columns, held_of, is_mine, update_jobs
+from cio_tasks.transitions.update import FRESH, ended_as, error_columns, held_of, is_mine, is_overtaken, update_jobs
 
 LOST: Final = RetryLater(ErrorType.OTHER, WORKER_LOST, "the worker died or hung while delivering")
 
@@ -22,7 +23,8 @@ LOST: Final = RetryLater(ErrorType.OTHER, WORKER_LOST, "the worker died or hung 
 def reset_stuck(session: Session, *, older_than: timedelta, limit: int = 500, actor: str = SYSTEM) -> list[Claim]:
     """Take back claims older than `older_than` (rows D3, D4); return them.
 
-    A crash costs a retry, and the last one ends the job, so that a job which kills its worker ends in the dead letters.
+    A crash costs a retry, and the last one ends the job, so that a job which kills its worker ends in the dead letters. But
+    a newer version that was confirmed during that last one has not been tried yet: it begins with all its retries.
     """
     is_stuck = and_(SyncJob.status == JobStatus.PROCESSING, SyncJob.updated_at < func.now() - older_than)
     claims = load_claims(
@@ -33,21 +35,21 @@ def reset_stuck(session: Session, *, older_than: timedelta, limit: int = 500, ac
     spent = [claim for claim in claims if claim.attempt_count >= claim.max_attempts]
     retried = {"status": JobStatus.PENDING, "attempt_count": SyncJob.attempt_count + 1}
     taken = _take_back(session, left, is_stuck, retried, actor)
+    anew = _take_back(session, spent, and_(is_stuck, is_overtaken()), {"status": JobStatus.PENDING, **FRESH}, actor)
     ended = _take_back(session, spent, is_stuck, {"status": JobStatus.FAILED}, actor)
     bury(session, ended, error_columns(LOST), exhausted=True)
-    return [*taken, *ended]
+    return [*taken, *(replace(claim, attempt_count=0, superseded=True) for claim in anew), *ended]
 
 
 def _take_back(
-    session: Session, claims: Sequence[Claim], is_stuck: ColumnElement[bool], change: dict[str, Any], actor: str
+    session: Session, claims: Sequence[Claim], guard: ColumnElement[bool], change: dict[str, Any], actor: str
 ) -> list[Claim]:
     if not claims:
         return []
     error = error_columns(LOST)
-    jobs = update_jobs(session, and_(is_mine(claims), is_stuck), claimed_by=None, next_retry_at=None, **change, **error)
-    taken = held_of(claims, jobs)
+    values = {"claimed_by": None, "next_retry_at": None, **error, **change}
+    taken = held_of(claims, update_jobs(session, and_(is_mine(claims), guard), **values))
     journal.add_attempts(session, taken, None, outcome="worker_lost", **error)
-    moved = {"from": JobStatus.PROCESSING, "to": change["status"]}
-    entries = [journal.audit_of(claim, worker=claim.worker, **moved) for claim in taken]
+    entries = [journal.audit_of(claim, worker=claim.worker, **ended_as(change["status"])) for claim in taken]
     journal.add_audit(session, "reset_stuck", entries, actor=actor)
     return taken

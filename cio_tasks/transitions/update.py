@@ -39,6 +39,11 @@ def is_mine(claims: Sequence[Claim], *, with_version: bool = False) -> ColumnEle
     return and_(SyncJob.status == JobStatus.PROCESSING, ids, held)
 
 
+def is_overtaken() -> ColumnElement[bool]:
+    """Return the condition that a newer version is owed than the one which the present claim has."""
+    return SyncJob.overtaken_token == SyncJob.claim_token
+
+
 def held_of(claims: Sequence[Claim], jobs: Iterable[SyncJob]) -> list[Claim]:
     """Return the claims whose jobs were changed: the others were lost."""
     changed = {job.id for job in jobs}
@@ -53,6 +58,11 @@ def error_columns(failure: RetryLater | Rejected) -> dict[str, Any]:
         "error_message": failure.detail,
         "http_status": failure.http_status,
     }
+
+
+def ended_as(status: JobStatus) -> dict[str, JobStatus]:
+    """Return what the audit of the end of a delivery says of the change: from where, and to where."""
+    return {"from": JobStatus.PROCESSING, "to": status}
 
 
 def audit_of(job: SyncJob, **details: Any) -> dict[str, Any]:

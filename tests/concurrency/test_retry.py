@@ -7,17 +7,19 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select, text, update
 
-from cio_tasks import journal
+from cio_tasks import journal, transitions
 from cio_tasks.customerio import CustomerIO
 from cio_tasks.db import Sessions
+from cio_tasks.delivery import Result, Verdict, record
 from cio_tasks.errors import NotFound
 from cio_tasks.failures import FailureFilter
 from cio_tasks.maintenance import reset_stuck
 from cio_tasks.models import AuditEntry, DeadLetter, Signup, SyncJob
 from cio_tasks.operations import BulkRetry, close_gate, open_gate, retry_failures, retry_signup
+from cio_tasks.outcomes import INITIAL_FAILED, Rejected
 from cio_tasks.processor import process_due
 from cio_tasks.runtime import Runtime
-from cio_tasks.states import JobStatus
+from cio_tasks.states import JobStatus, Phase
 from tests.concurrency.together import blocked, crowd, deadlocks, together
 from tests.eventually import eventually
 from tests.factories import Factory
@@ -112,6 +114,24 @@ def test_a_job_that_somebody_holds_is_skipped_when_they_have_changed_it(runtime:
 
     assert result == BulkRetry(matched=3, retried=2, skipped=1)
     assert [job.status for job in make.all(SyncJob)] == ["pending", "completed", "pending"]
+
+
+def test_a_refusal_waits_for_the_retry_that_makes_it_untrue(runtime: Runtime, make: Factory) -> None:
+    """The operator's transaction is not over when the worker records that the initial job is given up."""
+    signup = make.signup()
+    bury(make, signup)
+    make.confirm(signup)
+    with runtime.sessions.begin() as session:
+        (claim,) = transitions.claim(session, worker="w", limit=1)
+    with ThreadPoolExecutor(1) as pool:
+        with runtime.sessions.begin() as operator:
+            transitions.retry_manually(operator, signup.id, phase=None, actor="ops")
+            recording = pool.submit(record, runtime, [Result(claim, Rejected(INITIAL_FAILED, "not sent"))])
+            eventually(lambda: blocked(runtime.sessions) == 1)
+        (result,) = recording.result()
+
+    assert (claim.initial_failed, result.verdict) == (True, Verdict.DEFERRED)
+    assert make.job(signup, Phase.ENRICHED).status == JobStatus.PENDING
 
 
 def test_five_thousand_failures_are_retried_in_one_go(engine: Engine, runtime: Runtime, make: Factory) -> None:

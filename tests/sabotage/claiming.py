@@ -118,12 +118,35 @@ SABOTAGES: Final = (
         ),
     ),
     sabotage(
+        "correction lost with its worker",
+        "A correction is tried although the worker of the last retry was lost.",
+        Edit(
+            QUEUEING,
+            "job.payload_version, job.overtaken_token = version, job.claim_token",
+            "job.payload_version = version",
+        ),
+        caught_by=(
+            "integration/test_overtaken.py::test_a_correction_begins_anew_when_the_worker_of_the_last_retry_is_lost",
+            "stateful/test_real_findings.py::test_a_correction_is_tried_although_the_worker_of_the_last_retry_was_lost",
+        ),
+    ),
+    sabotage(
+        "one correction saves a job for ever",
+        "A version that kills its workers ends in the dead letters, corrected once or not.",
+        Edit(
+            UPDATE,
+            "return SyncJob.overtaken_token == SyncJob.claim_token",
+            "return SyncJob.overtaken_token <= SyncJob.claim_token",
+        ),
+        caught_by=("integration/test_overtaken.py::test_a_correction_that_was_tried_ends_like_any_version",),
+    ),
+    sabotage(
         "cleanup believes its select",
         "A claim is taken back by what the row says then, not by what it said before.",
         Edit(
             STUCK,
-            "and_(is_mine(claims), is_stuck), claimed_by",
-            "SyncJob.id.in_([claim.job_id for claim in claims]), claimed_by",
+            "and_(is_mine(claims), guard)",
+            "SyncJob.id.in_([claim.job_id for claim in claims])",
         ),
         caught_by=("concurrency/test_cleanup.py::test_a_job_that_ends_while_the_cleanup_waits_for_it_stays_ended",),
     ),

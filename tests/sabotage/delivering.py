@@ -167,6 +167,25 @@ SABOTAGES: Final = (
         caught_by=("integration/test_jobs_versions.py::test_a_correction_during_the_delivery_runs_the_job_again",),
     ),
     sabotage(
+        "refusal believes its claim",
+        "A job follows its initial one into the dead letters only while that is there.",
+        Edit(RECORDING, "if failure.code == INITIAL_FAILED else []", "if failure.code is None else []"),
+        caught_by=(
+            "integration/test_initial_first.py::test_what_waited_for_a_failed_initial_job_waits_again_once_that_is_retried",
+            "integration/test_initial_first.py::test_of_many_only_those_whose_initial_job_is_still_given_up_follow_it",
+        ),
+    ),
+    sabotage(
+        "refusal looks too early",
+        "Whether an initial job is given up is read under the lock of its signup.",
+        Edit(
+            RECORDING,
+            "    journal.lock_signups(session, [claim.signup_id for claim in claims])\n    freed =",
+            "    freed =",
+        ),
+        caught_by=("concurrency/test_retry.py::test_a_refusal_waits_for_the_retry_that_makes_it_untrue",),
+    ),
+    sabotage(
         "retries without end",
         "A job is delivered six times at most.",
         Edit(

@@ -123,6 +123,21 @@ class CrashIsForgotten(Twin):
         return ()
 
 
+class RefusalBelievesItsClaim(Twin):
+    """What was claimed behind a failed initial job is given up, whatever became of that one."""
+
+    def must_follow(self, world: World, key: Key) -> bool:
+        return True
+
+
+class LastLossEndsAll(Twin):
+    """The worker of the last retry takes a correction with it that it never had."""
+
+    def lose(self, world: World, claim: Claim) -> World:
+        job = world.job(claim.key)
+        return super().lose(world.put(job._replace(overtaken=False)), claim)
+
+
 class NewerVersionIsForgotten(Twin):
     """A bet slip that is corrected while it is being delivered counts as delivered."""
 
@@ -205,6 +220,8 @@ BROKEN = (
     ProcessingIsReset,
     CrashCostsNothing,
     CrashIsForgotten,
+    RefusalBelievesItsClaim,
+    LastLossEndsAll,
     NewerVersionIsForgotten,
     TimeoutIsSuccess,
     NoDeadLetter,

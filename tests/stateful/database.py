@@ -109,6 +109,7 @@ class Database:
             retries=job.attempt_count,
             token=job.claim_token,
             version=job.payload_version,
+            overtaken=job.overtaken_token == job.claim_token,
             error=job.error_code,
             manual=job.manual_retry,
             letter=letter,

@@ -45,6 +45,8 @@ def _wrong_with(world: World, job: Job) -> Iterator[str]:
         yield f"I7: {job.key} is completed, and Customer.io never took version {job.version}"
     if job.letter is not (job.status is JobStatus.FAILED):
         yield f"I8: {job.key} is {job.status}, and has an open dead letter: {job.letter}"
+    if job.status is JobStatus.FAILED and job.error == INITIAL_FAILED and _initial(world, job) is JobStatus.COMPLETED:
+        yield f"I8: {job.key} was given up because of its initial job, which is completed"
     if job.key.phase is Phase.ENRICHED and job.status is JobStatus.PROCESSING and _is_ahead(world, job):
         yield f"I9: {job.key} is being delivered while its signup's initial job is not finished"
 
@@ -61,10 +63,13 @@ def _is_taken(world: World, key: Key, version: int | None = None) -> bool:
 
 def _is_ahead(world: World, job: Job) -> bool:
     """Tell whether a claim that will send stands before the initial job is done. One that knows of its failure does not."""
-    initial = world.job(Key(job.key.signup, Phase.INITIAL))
     held = [hand.claim for hand in world.hands if hand is not None and hand.claim.key == job.key]
     sends = any(claim.token == job.token and not claim.initial_failed for claim in held)
-    return sends and initial.status is not JobStatus.COMPLETED
+    return sends and _initial(world, job) is not JobStatus.COMPLETED
+
+
+def _initial(world: World, job: Job) -> JobStatus:
+    return world.job(Key(job.key.signup, Phase.INITIAL)).status
 
 
 def _ids(world: World) -> Iterator[str]:
@@ -86,6 +91,7 @@ def faults_between(before: World, after: World) -> Iterator[str]:
         elif found != job:
             yield from _wrong_step(job, found)
             yield from _taken_away(before, after, job, found)
+            yield from _wrongly_given_up(before, after, job, found)
     yield from _wrongly_sent(before, after)
     yield from _wrongly_claimed(before, after)
 
@@ -120,6 +126,17 @@ def _taken_away(before: World, after: World, old: Job, new: Job) -> Iterator[str
             yield f"I3: {new.key} was taken from the worker that delivers it"
 
 
+def _wrongly_given_up(before: World, after: World, old: Job, new: Job) -> Iterator[str]:
+    """A job ends by what was tried of its newest version, or by an initial job that is given up at that moment."""
+    if (old.status, new.status) != (JobStatus.PROCESSING, JobStatus.FAILED):
+        return
+    if new.error == INITIAL_FAILED and _initial(after, new) is not JobStatus.FAILED:
+        yield f"I8: {new.key} was given up because of its initial job, which is {_initial(after, new)}"
+    tried = [hand.claim.version for hand in before.hands if hand is not None and hand.claim[:2] == (old.key, old.token)]
+    if tried and max(tried) < new.version:
+        yield f"I8: {new.key} was given up at version {new.version}, and only {tried} was tried"
+
+
 def _wrongly_sent(before: World, after: World) -> Iterator[str]:
     for sent in after.sent - before.sent:
         if sent.key.phase is Phase.ENRICHED and not _is_taken(before, sent.key._replace(phase=Phase.INITIAL)):
@@ -137,25 +154,3 @@ def _wrongly_claimed(before: World, after: World) -> Iterator[str]:
 def unfinished(world: World) -> list[Job]:
     """Return the jobs that are not where they can stay."""
     return [job for job in world.jobs if job.status not in TERMINAL]
-
-
-# --- what is wished for, and does not hold yet ------------------------------------------------------------------------
-
-
-def untrue_refusals(_before: World, after: World) -> Iterator[str]:
-    """Yield the enriched jobs that were given up because of an initial one that is completed."""
-    for job in after.jobs:
-        if job.status is JobStatus.FAILED and job.error == INITIAL_FAILED:
-            initial = after.job(Key(job.key.signup, Phase.INITIAL))
-            if initial.status is JobStatus.COMPLETED:
-                yield f"{job.key} was given up because of its initial job, which is completed"
-
-
-def untried_versions(before: World, after: World) -> Iterator[str]:
-    """Yield the jobs that were given up by losing a worker, with a newer version noted that nobody has tried."""
-    for job in after.jobs:
-        old = before.find(job.key)
-        if old is not None and old.status is JobStatus.PROCESSING and job.status is JobStatus.FAILED:
-            tried = [hand.claim.version for hand in before.hands if hand and hand.claim.token == old.token]
-            if tried and max(tried) < job.version:
-                yield f"{job.key} was given up at version {job.version}, and only {tried} was tried"

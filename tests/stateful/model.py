@@ -71,7 +71,7 @@ class Twin:
             return world._replace(jobs=(*world.jobs, made))
         newer = version > job.version
         if job.status is PROCESSING:
-            return world.put(job._replace(version=max(version, job.version)))
+            return world.put(job._replace(version=version, overtaken=True)) if newer else world
         if job.status is COMPLETED and not newer:
             return world
         return self._reset(world, job, max(version, job.version))
@@ -104,7 +104,7 @@ class Twin:
         """Return the world in which these claims were made."""
         for claim in claims:
             job = world.job(claim.key)
-            world = self._move(world, job, "claim", PROCESSING, token=job.token + 1, due_at=None)
+            world = self._move(world, job, "claim", PROCESSING, token=job.token + 1, due_at=None, overtaken=False)
         return world
 
     def may_follow(self, world: World, job: Job) -> bool:
@@ -182,13 +182,20 @@ class Twin:
         return self._move(world, world.job(claim.key), "retry_later", PENDING, **change)
 
     def fail(self, world: World, claim: Claim, failure: RetryLater | Rejected) -> World:
-        """Give a job up, unless a newer version is owed."""
+        """Give a job up, unless a newer version is owed, or it does not have to follow its initial job any more."""
+        if failure.code == INITIAL_FAILED and not self.must_follow(world, claim.key):
+            return self.release(world, claim, Deferred(INITIAL_FAILED, "not sent"), asked=False)
         outcome = "retry_later" if isinstance(failure, RetryLater) else "rejected"
         world = self._notice(world, claim, outcome, failure)
         if world.job(claim.key).version != claim.version:
             return self.supersede(world, claim)
         world = self._move(world, world.job(claim.key), "fail", FAILED, due_at=None, error=failure.code)
         return self.bury(world, claim)
+
+    def must_follow(self, world: World, key: Key) -> bool:
+        """Tell whether a job has to follow its initial one into the dead letters: whether that is there still."""
+        initial = world.find(Key(key.signup, Phase.INITIAL))
+        return initial is not None and initial.status is FAILED
 
     def bury(self, world: World, claim: Claim) -> World:
         """Leave what a job leaves behind that was given up."""
@@ -224,13 +231,14 @@ class Twin:
         return world
 
     def lose(self, world: World, claim: Claim) -> World:
-        """Take one claim back. It costs a retry; the last one ends the job."""
+        """Take one claim back. It costs a retry; the last one ends the job, unless a newer version is owed."""
         world = self._notice(world, claim, "worker_lost", None)
-        change: dict[str, Any] = {"due_at": None, "error": WORKER_LOST}
+        job, change = world.job(claim.key), {"due_at": None, "error": WORKER_LOST}
         if claim.retries < MAX_RETRIES:
-            change["retries"] = world.job(claim.key).retries + 1
-            return self._move(world, world.job(claim.key), "reset_stuck", PENDING, **change)
-        return self.bury(self._move(world, world.job(claim.key), "reset_stuck", FAILED, **change), claim)
+            return self._move(world, job, "reset_stuck", PENDING, **change, retries=job.retries + 1)
+        if job.overtaken:
+            return self._move(world, job, "reset_stuck", PENDING, due_at=None, error=None, retries=0)
+        return self.bury(self._move(world, job, "reset_stuck", FAILED, **change), claim)
 
     # --- back into the queue ---
 

@@ -40,6 +40,8 @@ class Job(NamedTuple):
     retries: int = 0
     token: int = 0
     version: int = 1
+    overtaken: bool = False
+    """Whether a newer version was confirmed during the last claim."""
     error: str | None = None
     manual: bool = False
     letter: bool = False
@@ -171,10 +173,8 @@ def _play_attempt(told: Standing, outcome: str, retries: int) -> Standing:
             return told
         case "delivered" | "rejected":
             return Standing(JobStatus.PENDING)  # superseded, unless the audit says that it ended
-        case "retry_later":  # the last one ends the job, or was superseded
+        case "retry_later" | "worker_lost":  # the last one ends the job, or was superseded
             return Standing(JobStatus.PENDING, retries + 1 if retries < MAX_RETRIES else 0)
-        case "worker_lost":
-            return Standing(JobStatus.PENDING, min(retries + 1, MAX_RETRIES))
     return _refuse(told, outcome)
 
 

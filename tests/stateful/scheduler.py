@@ -14,7 +14,6 @@ from tests.stateful.rows import Closing, Contradiction, Hand, Job, World
 
 Step = tuple[str, World]
 Actor = Callable[[Twin, World], Iterator[Step]]
-Check = Callable[[World, World], Iterator[str]]
 NAMES: Final = "AB"
 
 
@@ -144,9 +143,9 @@ class Explored:
     way: list[str] = field(default_factory=list)
 
 
-def explore(twin: Twin, scenario: Scenario, check: Check = faults_between) -> Explored:
+def explore(twin: Twin, scenario: Scenario) -> Explored:
     """Visit every world within the scenario's depth, nearest first, until a step or a world is wrong."""
-    exploration = _Exploration(twin, scenario, check)
+    exploration = _Exploration(twin, scenario)
     found = exploration.found
     found.violation = exploration.visit_all() or exploration.find_unhealed()
     found.worlds = len(exploration.came)
@@ -156,8 +155,8 @@ def explore(twin: Twin, scenario: Scenario, check: Check = faults_between) -> Ex
 class _Exploration:
     """One exploration: from where each world was first reached, and by which step."""
 
-    def __init__(self, twin: Twin, scenario: Scenario, check: Check) -> None:
-        self.twin, self.scenario, self.check, self.found = twin, scenario, check, Explored()
+    def __init__(self, twin: Twin, scenario: Scenario) -> None:
+        self.twin, self.scenario, self.found = twin, scenario, Explored()
         self.came: dict[World, tuple[World, str] | None] = {rebased(scenario.start): None}
 
     def visit_all(self) -> str | None:
@@ -190,7 +189,7 @@ class _Exploration:
 
     def _arrive(self, world: World, label: str, reached: World, following: list[World]) -> str | None:
         self.found.steps += 1
-        fault = next(self.check(world, reached), None)
+        fault = next(faults_between(world, reached), None)
         after = rebased(reached)
         if fault is None and after not in self.came:
             self.came[after] = (world, label)

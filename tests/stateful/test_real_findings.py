@@ -1,8 +1,7 @@
-"""What the interleavings found in the product: the shortest ways there, on a real Postgres."""
+"""What the interleavings have found in the product: the shortest ways there, on a real Postgres."""
 
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import func
 
 from cio_tasks import maintenance, transitions
@@ -23,7 +22,6 @@ def take(runtime: Runtime) -> Claim:
     return claim
 
 
-@pytest.mark.xfail(strict=True, reason="its claim remembers that the initial job had failed, and nothing looks again")
 def test_an_enriched_job_is_not_given_up_because_of_an_initial_one_that_has_completed_meanwhile(
     runtime: Runtime, make: Factory
 ) -> None:
@@ -41,7 +39,6 @@ def test_an_enriched_job_is_not_given_up_because_of_an_initial_one_that_has_comp
     assert make.job(signup, Phase.ENRICHED).status == JobStatus.PENDING
 
 
-@pytest.mark.xfail(strict=True, reason="the cleanup does not know which version the lost worker had")
 def test_a_correction_is_tried_although_the_worker_of_the_last_retry_was_lost(runtime: Runtime, make: Factory) -> None:
     signup = make.signup()
     record(runtime, [Result(take(runtime), Delivered(200))])
