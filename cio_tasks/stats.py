@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from cio_tasks import gate
-from cio_tasks.claims import due_since
+from cio_tasks.claims import due_since, is_due, may_follow
 from cio_tasks.gate import Reason
 from cio_tasks.models import RowCount, SyncJob
 from cio_tasks.states import JobStatus, Phase
@@ -65,7 +65,10 @@ class Stats:
     dead_letters: int
     """The unresolved ones."""
     oldest_due_seconds: float | None
-    """For how long the job that waits longest could have run already; None when no job is due."""
+    """For how long the job that waits longest could have run already; None when no job is due.
+
+    An enriched job behind an unfinished initial one is not due, as little as it is for the alert of this name.
+    """
     by_phase: dict[Phase, StatusCounts]
     gate: GateState
 
@@ -91,7 +94,7 @@ def read_stats(session: Session, *, stuck_after: timedelta) -> Stats:
         failed=sum(counts.failed for counts in by_phase.values()),
         stuck=stuck,
         dead_letters=int(dead_letters),
-        oldest_due_seconds=None if oldest_due is None or oldest_due < 0 else float(oldest_due),
+        oldest_due_seconds=None if oldest_due is None else float(oldest_due),
         by_phase=by_phase,
         gate=read_gate(session),
     )
@@ -118,8 +121,8 @@ def _count_stuck(stuck_after: timedelta) -> ScalarSelect[int]:
 
 
 def _oldest_due_seconds() -> ScalarSelect[Any]:
-    """Return for how many seconds the first of the queue is due; below zero when its time is still to come."""
-    oldest = select(due_since()).where(SyncJob.status == JobStatus.PENDING).order_by(due_since()).limit(1)
+    """Return for how many seconds the first of the queue has been due."""
+    oldest = select(due_since()).where(is_due(), may_follow()).order_by(due_since(), SyncJob.id).limit(1)
     return select(extract("epoch", func.now() - oldest.scalar_subquery())).scalar_subquery()
 
 

@@ -5,6 +5,7 @@ Each is one UPDATE whose WHERE holds the guard, together with its evidence, in t
 - `queueing`: a phase is owed (`enqueue`, `reset`)
 - `claiming`: a worker takes what is due (`claim`)
 - `recording`: what came of a delivery (`complete`, `supersede`, `retry_later`, `fail`, `release`)
+- `following`: no arrow; enriched jobs are due when the initial ones are
 - `stuck`: a claim whose worker is gone is taken back (`reset_stuck`)
 - `requeueing`: what failed for good runs anew (`retry_manually`, `revive`)
 

@@ -10,6 +10,7 @@ from cio_tasks import journal
 from cio_tasks.journal import SYSTEM
 from cio_tasks.models import SyncJob
 from cio_tasks.states import JobStatus, Phase
+from cio_tasks.transitions.following import due_behind_initial
 from cio_tasks.transitions.update import FRESH, audit_of, update_jobs
 
 
@@ -24,7 +25,13 @@ def enqueue(
     journal.lock_signups(session, [signup_id])
     inserted = session.scalar(
         insert(SyncJob)
-        .values(signup_id=signup_id, sync_phase=phase, status=JobStatus.PENDING, payload_version=version)
+        .values(
+            signup_id=signup_id,
+            sync_phase=phase,
+            status=JobStatus.PENDING,
+            payload_version=version,
+            next_retry_at=due_behind_initial(signup_id, phase),
+        )
         .on_conflict_do_nothing(index_elements=["signup_id", "sync_phase"])
         .returning(SyncJob)
         .execution_options(populate_existing=True)
@@ -59,7 +66,7 @@ def _reset(session: Session, job: SyncJob, version: int, actor: str) -> bool:
         payload_version=max(version, job.payload_version),
         manual_retry=False,
         mock=False,
-        **FRESH,
+        **{**FRESH, "next_retry_at": due_behind_initial(job.signup_id, Phase(job.sync_phase))},
     )
     session.refresh(job)
     journal.resolve_dead_letters(session, [job.id], resolution="reset", actor=actor)

@@ -14,6 +14,7 @@ from cio_tasks.claims import Claim, initial_has_failed
 from cio_tasks.journal import Exchange
 from cio_tasks.outcomes import INITIAL_FAILED, Deferred, Delivered, Rejected, RetryLater
 from cio_tasks.states import JobStatus, Phase
+from cio_tasks.transitions.following import hold_followers_back, let_followers_go
 from cio_tasks.transitions.requeueing import revive_followers
 from cio_tasks.transitions.update import FRESH, NO_ERROR, ended_as, error_columns, held_of, is_mine, update_jobs
 
@@ -54,6 +55,7 @@ def complete(session: Session, claims: Sequence[Claim], delivered: Delivered, ex
         "customerio_synced",
         [journal.audit_of(claim, **change, contactId=claim.contact_id, mock=delivered.mock) for claim in done],
     )
+    let_followers_go(session, done)
     revive_followers(session, [claim.signup_id for claim in done if claim.phase == Phase.INITIAL])
     return [*done, *superseded]
 
@@ -72,6 +74,7 @@ def retry_later(
 
     The caller passes only claims that have a retry left.
     """
+    journal.lock_signups(session, [claim.signup_id for claim in claims])
     held: list[Claim] = []
     by_count = sorted(claims, key=lambda claim: claim.attempt_count)
     for count, group in groupby(by_count, key=lambda claim: claim.attempt_count):
@@ -87,6 +90,8 @@ def retry_later(
         )
         kept = held_of(members, jobs)
         due = jobs[0].next_retry_at if jobs else None
+        if due is not None:
+            hold_followers_back(session, kept, due)
         journal.add_attempts(
             session, kept, exchange, outcome="retry_later", next_retry_at=due, **error_columns(failure)
         )
@@ -129,6 +134,7 @@ def bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exha
         return
     journal.add_dead_letters(session, held, exhausted_retries=exhausted, **error)
     journal.refresh_failure_flags(session, [claim.signup_id for claim in held])
+    let_followers_go(session, held)
     why = {"exhaustedRetries": exhausted, "errorType": error["error_type"], "errorCode": error["error_code"]}
     entries = [journal.audit_of(claim, **ended_as(JobStatus.FAILED), **why) for claim in held]
     journal.add_audit(session, "customerio_sync_failed", entries)
@@ -136,6 +142,7 @@ def bury(session: Session, held: Sequence[Claim], error: dict[str, Any], *, exha
 
 def release(session: Session, claims: Sequence[Claim], deferred: Deferred, exchange: Exchange | None) -> list[Claim]:
     """Give claims back unspent; return those that held. If a request was spent on them, an attempt says so."""
+    journal.lock_signups(session, [claim.signup_id for claim in claims])
     due = None if deferred.wait is None else func.now() + deferred.wait
     held = held_of(
         claims, update_jobs(session, is_mine(claims), status=JobStatus.PENDING, claimed_by=None, next_retry_at=due)

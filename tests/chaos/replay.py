@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from cio_tasks.backoff import MAX_RETRIES
 from tests.chaos.evidence import Attempt, Audit, Job
 
 SAME: Final = 1e-4
@@ -82,5 +83,6 @@ def _after(attempt: Attempt, audit: Sequence[Audit]) -> State:
         case "released":
             return State("pending", attempt.retry)
         case "retry_later" | "worker_lost":
-            return State("pending", attempt.retry + 1)
+            left = attempt.retry < MAX_RETRIES  # otherwise a newer version, with all its retries
+            return State("pending", attempt.retry + 1 if left else 0)
     return State()  # superseded by a newer version

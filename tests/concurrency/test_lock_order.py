@@ -27,6 +27,7 @@ from tests.factories import Factory
 
 SECOND = timedelta(seconds=1)
 REFUSED = Rejected(UNAUTHORIZED, "who are you", 401)
+BROKEN = RetryLater(ErrorType.SERVER_ERROR, "http_500", "it broke", 500)
 FAILED_401 = {"status": "failed", "error_type": "other", "error_code": UNAUTHORIZED, "error_message": "who are you"}
 
 
@@ -40,6 +41,8 @@ Change = Callable[[Session, Claim], Any]
 CHANGES: dict[str, Change] = {
     "complete": lambda session, claim: transitions.complete(session, [claim], Delivered(200), None),
     "fail": lambda session, claim: transitions.fail(session, [claim], REFUSED, None),
+    "release": lambda session, claim: transitions.release(session, [claim], Deferred("stopping", "the end"), None),
+    "retry_later": lambda session, claim: transitions.retry_later(session, [claim], BROKEN, None, scale=1),
     "reset_stuck": lambda session, _: transitions.reset_stuck(session, older_than=-SECOND),
 }
 CHANGES_OF_FAILED: dict[str, Change] = {

@@ -93,6 +93,25 @@ SABOTAGES: Final = (
         caught_by=("integration/test_jobs_claim.py::test_the_oldest_debt_is_claimed_first",),
     ),
     sabotage(
+        "claims visit all that wait",
+        "However many jobs wait for others between two tries, a claim does not go through them.",
+        Edit(
+            "cio_tasks/transitions/recording.py",
+            "            hold_followers_back(session, kept, due)\n",
+            "            pass\n",
+        ),
+        caught_by=("integration/test_following.py::test_what_waits_is_due_when_the_initial_job_is",),
+    ),
+    sabotage(
+        "held back for longer than needed",
+        "The enriched phase runs as soon as the initial one is through.",
+        Edit("cio_tasks/transitions/recording.py", "    let_followers_go(session, done)\n", ""),
+        caught_by=(
+            "integration/test_following.py::test_it_is_due_at_once_when_the_initial_job_completes",
+            "integration/test_following.py::test_it_is_rung_for_when_the_initial_job_completes",
+        ),
+    ),
+    sabotage(
         "enriched does not wait",
         "The enriched phase is never ahead of the initial one.",
         Edit(

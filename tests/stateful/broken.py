@@ -6,8 +6,8 @@ from typing import Any
 from cio_tasks.backoff import retry_delay
 from cio_tasks.outcomes import Delivered, RetryLater
 from cio_tasks.states import JobStatus
-from tests.stateful.model import Twin, seconds
-from tests.stateful.rows import Claim, Job, Key, Sent, World
+from tests.stateful.model import Twin
+from tests.stateful.rows import Claim, Job, Key, Sent, World, seconds
 
 
 class NoFence(Twin):

@@ -4,7 +4,7 @@ Arrows, delays, event ids and the gate's figures are the product's own, so they 
 in the product, is the order of things. A statement runs a moment after its step began, so what is due now is due.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -24,7 +24,8 @@ from cio_tasks.outcomes import (
 )
 from cio_tasks.processor import PROBES_THAT_TELL
 from cio_tasks.states import TRANSITIONS, JobStatus, Phase
-from tests.stateful.rows import Claim, Closing, Job, Key, Noticed, Sent, Signup, World, id_of, play
+from tests.stateful.closings import closed_for, credentials_fail, is_outage, put_closing, stands
+from tests.stateful.rows import Claim, Closing, Job, Key, Noticed, Sent, Signup, World, id_of, play, seconds
 
 PENDING, PROCESSING, COMPLETED, FAILED = JobStatus
 STUCK_AFTER: Final = 300
@@ -35,11 +36,6 @@ UNFINISHED: Final = (PENDING, PROCESSING)
 
 class NoSuchArrow(AssertionError):
     """A status was to change in a way that `states.TRANSITIONS` does not know."""
-
-
-def seconds(span: timedelta) -> int:
-    """Return a span in whole seconds, which all of the product's are."""
-    return round(span.total_seconds())
 
 
 class Twin:
@@ -67,7 +63,8 @@ class Twin:
         job = world.find(key)
         if job is None:
             self._check_arrow("enqueue", None, PENDING)
-            made = Job(key, PENDING, world.now, world.now, version=version, told=play(None, "enqueued"))
+            due = self._due_behind_initial(world, key)
+            made = Job(key, PENDING, world.now, world.now, due, version=version, told=play(None, "enqueued"))
             return world._replace(jobs=(*world.jobs, made))
         newer = version > job.version
         if job.status is PROCESSING:
@@ -77,9 +74,14 @@ class Twin:
         return self._reset(world, job, max(version, job.version))
 
     def _reset(self, world: World, job: Job, version: int) -> World:
-        fresh = {"retries": 0, "due_at": None, "error": None, "version": version, "manual": False, "letter": False}
+        due = self._due_behind_initial(world, job.key)
+        fresh = {"retries": 0, "due_at": due, "error": None, "version": version, "manual": False, "letter": False}
         world = self._move(world, job, "reset", PENDING, **fresh)
         return self._flag(self._tell(world, job.key, "reset"), job.key.signup)
+
+    def _due_behind_initial(self, world: World, key: Key) -> int | None:
+        initial = None if key.phase is Phase.INITIAL else world.find(Key(key.signup, Phase.INITIAL))
+        return initial.due_at if initial is not None and initial.status is PENDING else None
 
     # --- out ---
 
@@ -168,7 +170,7 @@ class Twin:
         world = self._move(world, job, "complete", COMPLETED, error=None)
         world = self._tell(world, claim.key, "customerio_synced", claim.retries)
         world = self._flag(self._set_signup(world, claim.key.signup, synced=True), claim.key.signup)
-        return self.revive_followers(world, claim.key)
+        return self.revive_followers(self.hold_follower(world, claim.key, None), claim.key)
 
     def supersede(self, world: World, claim: Claim) -> World:
         """Owe the newer version of what was delivered or given up."""
@@ -179,7 +181,15 @@ class Twin:
         world = self._notice(world, claim, "retry_later", failure)
         due = world.now + seconds(retry_delay(claim.retries + 1))
         change = {"retries": claim.retries + 1, "due_at": due, "error": failure.code}
-        return self._move(world, world.job(claim.key), "retry_later", PENDING, **change)
+        world = self._move(world, world.job(claim.key), "retry_later", PENDING, **change)
+        return self.hold_follower(world, claim.key, due)
+
+    def hold_follower(self, world: World, key: Key, due: int | None) -> World:
+        """Let the enriched job that waits for this initial one be due when that is; None: now."""
+        follower = world.find(Key(key.signup, Phase.ENRICHED)) if key.phase is Phase.INITIAL else None
+        if follower is None or follower.status is not PENDING or follower.retries or due == follower.due_at:
+            return world
+        return world.put(follower._replace(due_at=due, updated_at=world.now))
 
     def fail(self, world: World, claim: Claim, failure: RetryLater | Rejected) -> World:
         """Give a job up, unless a newer version is owed, or it does not have to follow its initial job any more."""
@@ -200,6 +210,7 @@ class Twin:
     def bury(self, world: World, claim: Claim) -> World:
         """Leave what a job leaves behind that was given up."""
         world = world.put(world.job(claim.key)._replace(letter=True))
+        world = self.hold_follower(world, claim.key, None)
         return self._flag(self._tell(world, claim.key, "customerio_sync_failed", claim.retries), claim.key.signup)
 
     def release(self, world: World, claim: Claim, deferred: Deferred, *, asked: bool) -> World:
@@ -272,27 +283,27 @@ class Twin:
 
     def is_closed(self, world: World) -> bool:
         """Tell whether any reason closes the gate."""
-        return any(_stands(row, world.now) for row in world.gate)
+        return any(stands(row, world.now) for row in world.gate)
 
     def close(self, world: World, reason: Reason, wait: int | None) -> World:
         """Close the gate; a closing never shortens one that stands."""
         until = None if wait is None else world.now + wait
         row = next((row for row in world.gate if row.reason is reason), Closing(reason))
-        if _stands(row, world.now):
+        if stands(row, world.now):
             longest = None if until is None or row.until is None else max(until, row.until)
-            return _put_closing(world, row._replace(until=longest))
-        return _put_closing(world, row._replace(closed_at=world.now, until=until))
+            return put_closing(world, row._replace(until=longest))
+        return put_closing(world, row._replace(closed_at=world.now, until=until))
 
     def open(self, world: World, reasons: Iterable[Reason] = Reason, *, due: bool = False) -> World:
         """Open the gate for these reasons, or for those of them whose time has come."""
-        for row in _closed_for(world, reasons):
+        for row in closed_for(world, reasons):
             if not due or (row.until is not None and row.until <= world.now):
-                world = _put_closing(world, Closing(row.reason))
+                world = put_closing(world, Closing(row.reason))
         return world
 
     def open_by_hand(self, world: World) -> World:
         """Open the gate whatever closed it, and revive what the credentials had stopped."""
-        closed = [row.reason for row in world.gate if _stands(row, world.now)]
+        closed = [row.reason for row in world.gate if stands(row, world.now)]
         if Reason.AUTH in closed:
             world = self.revive_unauthorized(world)
         return self.open(world, closed)
@@ -302,14 +313,14 @@ class Twin:
             case RetryLater(error_type=ErrorType.RATE_LIMIT, retry_after=timedelta() as asked):
                 return self.close(world, Reason.RATE_LIMIT, seconds(asked))
             case RetryLater(error_type=ErrorType.NETWORK | ErrorType.SERVER_ERROR) if not probing:
-                return self.close(world, Reason.OUTAGE, seconds(gate.OUTAGE_CLOSED)) if _is_outage(world) else world
-            case Rejected(code=code) if code in CREDENTIALS_AT_FAULT and _credentials_fail(world):
+                return self.close(world, Reason.OUTAGE, seconds(gate.OUTAGE_CLOSED)) if is_outage(world) else world
+            case Rejected(code=code) if code in CREDENTIALS_AT_FAULT and credentials_fail(world):
                 return self.close(world, Reason.AUTH, seconds(gate.OUTAGE_CLOSED))
         return world
 
     def begin_probe(self, world: World) -> tuple[Reason, ...]:
         """Return the reasons that may be probed now; `probed` is the world then."""
-        standing = [row for row in world.gate if _stands(row, world.now)]
+        standing = [row for row in world.gate if stands(row, world.now)]
         if any(row.until is None or row.until > world.now for row in standing):
             return ()
         free = [row for row in standing if row.probing_until is None or row.probing_until <= world.now]
@@ -319,7 +330,7 @@ class Twin:
         """Return the world in which the right to probe was taken, or given up again."""
         until = world.now + seconds(gate.PROBE_LEASE) if lease else None
         for row in [row for row in world.gate if row.reason in set(reasons)]:
-            world = _put_closing(world, row._replace(probing_until=until))
+            world = put_closing(world, row._replace(probing_until=until))
         return world
 
     def settle(self, world: World, reasons: Iterable[Reason], *, works: bool) -> World:
@@ -327,10 +338,10 @@ class Twin:
         if works:
             world = self.revive_unauthorized(world) if Reason.AUTH in set(reasons) else world
             return self.probed(self.open(world, reasons, due=True), reasons, lease=False)
-        for row in _closed_for(world, reasons):
+        for row in closed_for(world, reasons):
             doubled = seconds(gate.OUTAGE_CLOSED) * 2 ** min(row.failed_probes + 1, 10)
             until = max(row.until or 0, world.now + min(doubled, seconds(gate.LONGEST_CLOSED)))
-            world = _put_closing(world, Closing(row.reason, row.closed_at, until, row.failed_probes + 1))
+            world = put_closing(world, Closing(row.reason, row.closed_at, until, row.failed_probes + 1))
         return world
 
     def tells_of_outage(self, world: World) -> bool:
@@ -374,29 +385,3 @@ class Twin:
     def _flag(self, world: World, signup: int) -> World:
         failed = any(job.status is FAILED for job in world.jobs if job.key.signup == signup)
         return self._set_signup(world, signup, failed=failed)
-
-
-def _stands(row: Closing, now: int) -> bool:
-    """An operator's closing ends by itself, the others by a probe."""
-    elapsed = row.reason is Reason.OPERATOR and row.until is not None and row.until <= now
-    return row.closed_at is not None and not elapsed
-
-
-def _closed_for(world: World, reasons: Iterable[Reason]) -> Iterator[Closing]:
-    wanted = set(reasons)
-    return iter([row for row in world.gate if row.reason in wanted and row.closed_at is not None])
-
-
-def _put_closing(world: World, row: Closing) -> World:
-    others = [other for other in world.gate if other.reason is not row.reason]
-    return world._replace(gate=tuple(sorted([*others, row], key=lambda one: one.reason)))
-
-
-def _is_outage(world: World) -> bool:
-    recent = [broken for at, broken in world.noticed.recent if at > world.now - seconds(gate.OUTAGE_WINDOW)]
-    return len(recent) >= gate.OUTAGE_ATTEMPTS and 2 * sum(recent) >= len(recent)
-
-
-def _credentials_fail(world: World) -> bool:
-    last = world.noticed.answers
-    return len(last) == gate.UNAUTHORIZED_IN_A_ROW and all(code in CREDENTIALS_AT_FAULT for code in last)

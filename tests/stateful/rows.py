@@ -1,5 +1,6 @@
 """What the twin of the state machine is made of: values, so that a whole world can be compared, kept and gone back to."""
 
+from datetime import timedelta
 from functools import cache
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -13,6 +14,11 @@ from cio_tasks.states import JobStatus, Phase
 
 EVENTS: Final = {Phase.INITIAL: SIGNUP_SUBMITTED, Phase.ENRICHED: EXTRACTION_CONFIRMED}
 TERMINAL: Final = (JobStatus.COMPLETED, JobStatus.FAILED)
+
+
+def seconds(span: timedelta) -> int:
+    """Return a span in whole seconds, which all of the product's are."""
+    return round(span.total_seconds())
 
 
 class Key(NamedTuple):
