@@ -56,7 +56,7 @@ def process_due() -> None:
 
 @app.task(name="cio_tasks.reset_stuck")
 def reset_stuck() -> None:
-    """Take stuck jobs back (row D4); beat calls it every minute (row I4)."""
+    """Take stuck jobs back (row D4); beat calls it every 5 s (row I4)."""
     _guarded(maintenance.reset_stuck, current_runtime())
 
 

@@ -1,4 +1,7 @@
-"""`python -m tests.chaos run`: one run, its page on stdout, the folder with logs and ledger kept when it is red."""
+"""`python -m tests.chaos run`: one run, its page on stdout, the folder with logs and ledger kept when it is red.
+
+Beside it are the single proofs: `claimers`, `stopped` and `recovery`.
+"""
 
 import random
 import shutil
@@ -10,9 +13,12 @@ from typing import NoReturn
 import click
 
 from cio_tasks.processes import exit_on
+from tests.chaos.claimers import claimers
+from tests.chaos.killed import recovery
 from tests.chaos.profiles import PROFILES, Profile, soak
 from tests.chaos.report import to_json, to_markdown
 from tests.chaos.runs import Run, run
+from tests.chaos.stopped import stopped_and_woken
 
 
 @click.group()
@@ -87,6 +93,9 @@ def finish(done: Run, folder: Path, *, keep: bool) -> NoReturn:
         click.echo(f"logs and ledger: {folder}\nagain: {done.command}", err=True)
     sys.exit(0 if done.verdict.is_good else 1)
 
+
+for proof in (claimers, stopped_and_woken, recovery):
+    chaos.add_command(proof)
 
 if __name__ == "__main__":
     chaos()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cio_tasks.celeryconfig import SHORTEST_TICK, beat_schedule
+from cio_tasks.celeryconfig import PROCESS_EVERY, RESET_EVERY, RESET_KEPT, SHORTEST_TICK, beat_schedule
 from cio_tasks.settings import Settings
 
 TASKS = Path(__file__).parents[2] / "cio_tasks" / "tasks.py"
@@ -14,7 +14,7 @@ EVERY = {
     "cio_tasks.process_due": timedelta(seconds=10),
     "cio_tasks.tick": timedelta(seconds=10),
     "cio_tasks.watch_alerts": timedelta(seconds=30),
-    "cio_tasks.reset_stuck": timedelta(minutes=1),
+    "cio_tasks.reset_stuck": timedelta(seconds=5),
     "cio_tasks.prune": timedelta(hours=1),
 }
 
@@ -41,6 +41,11 @@ def test_a_scaled_beat_never_ticks_faster_than_twice_a_second() -> None:
     assert set(intervals(0.0001).values()) == {SHORTEST_TICK}
 
 
-def test_a_tick_that_waited_longer_than_its_interval_is_dropped() -> None:
+def test_a_tick_that_waited_longer_than_its_interval_is_dropped_unless_it_is_the_cleanup() -> None:
     for entry in beat_schedule(Settings.from_env({})).values():
-        assert entry["options"]["expires"] == entry["schedule"].total_seconds()
+        kept = RESET_KEPT if entry["task"] == "cio_tasks.reset_stuck" else entry["schedule"]
+        assert entry["options"]["expires"] == kept.total_seconds()
+
+
+def test_lost_wake_ups_leave_a_job_of_a_killed_worker_no_later_than_15_s() -> None:
+    assert timedelta(seconds=15) >= RESET_EVERY + PROCESS_EVERY
