@@ -5,7 +5,7 @@ from flask import Flask
 from api.auth import require_tokens
 from api.bodies import BODY_BYTES
 from api.diagnostics import diagnostics
-from api.envelope import wrap_answers
+from api.envelope import RequestIds, wrap_answers
 from api.errors import answer_errors
 from api.gate import gate
 from api.health import watch_health
@@ -48,5 +48,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     show_metrics(app, database, settings)
     app.register_blueprint(documents)
     serve_live(app, settings)
-    app.wsgi_app = Patience(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = RequestIds(Patience(app.wsgi_app))  # type: ignore[method-assign]
     return app

@@ -1,15 +1,23 @@
-"""What every answer carries, whatever it says: a request id, headers that keep browsers out, and a line in the log."""
+"""What every answer carries, whatever it says: a request id, headers that keep browsers out, and a line in the log.
+
+The id is also in every line that is logged while the request is handled, whoever logs it.
+"""
 
 import re
 import time
+from collections.abc import Iterable
 from typing import Final
 from uuid import uuid4
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import structlog
 from flask import Flask, Response, current_app, g, request
+from structlog.contextvars import bound_contextvars
 
 from cio_tasks.settings import Settings
 
+REQUEST_ID: Final = "ciosync.request_id"
+"""Where the WSGI environment holds the id of its request."""
 SANE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -25,6 +33,23 @@ ONLY_TLS: Final = {"Strict-Transport-Security": "max-age=31536000"}
 log: Final = structlog.stdlib.get_logger("api")
 
 
+class RequestIds:
+    """WSGI middleware that gives every request an id: the sender's, if it is sane, else a new one.
+
+    It is the outermost, since Engine.IO answers without Flask; and what it binds to the thread goes with the request.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request under its id."""
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        environ[REQUEST_ID] = sent if SANE_ID.fullmatch(sent) else uuid4().hex
+        with bound_contextvars(request_id=environ[REQUEST_ID]):
+            return self._app(environ, start_response)
+
+
 def wrap_answers(app: Flask, settings: Settings) -> None:
     """Give every answer of `app` its envelope, errors included."""
     app.config["ONLY_TLS"] = settings.env == "production"
@@ -34,11 +59,8 @@ def wrap_answers(app: Flask, settings: Settings) -> None:
 
 
 def request_id() -> str:
-    """Return the id of the current request: the sender's, if it is sane, else a new one."""
-    if "request_id" not in g:
-        sent = request.headers.get("X-Request-Id", "")
-        g.request_id = sent if SANE_ID.fullmatch(sent) else uuid4().hex
-    return str(g.request_id)
+    """Return the id of the current request."""
+    return str(request.environ[REQUEST_ID])
 
 
 def _start_clock() -> None:
@@ -68,7 +90,6 @@ def _log_access(response: Response) -> Response:
         route=request.url_rule.rule if request.url_rule else "unmatched",
         status=response.status_code,
         duration_ms=round((time.monotonic() - g.get("started", time.monotonic())) * 1000),
-        request_id=request_id(),
         caller=g.caller.name if "caller" in g else None,
     )
     return response

@@ -123,7 +123,7 @@ def answer_error(error: Exception) -> Response:
     """Return the problem that `error` is, and log what the sender could not help."""
     kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR and kind is not BUSY:
-        log.error("request_failed", code=kind.code, request_id=request_id(), **logs.describe(error))
+        log.error("request_failed", code=kind.code, **logs.describe(error))
     problem = Problem(
         type="about:blank",
         title=kind.status.phrase,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from functools import cache, partial
 from typing import Final
 
@@ -40,7 +41,7 @@ class Checks:
 
     def run(self) -> dict[str, str]:
         """Return each part's state: `ok`, or a word for what is wrong with it."""
-        futures = {name: self._threads.submit(check) for name, check in self._checks.items()}
+        futures = {name: self._threads.submit(copy_context().run, check) for name, check in self._checks.items()}
         wait(futures.values(), timeout=BOUND_SECONDS)
         return {name: _state(future) for name, future in futures.items()}
 

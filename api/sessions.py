@@ -82,6 +82,14 @@ def current_runtime() -> Runtime:
 
 
 @contextmanager
+def snapshot() -> Iterator[Session]:
+    """Open a session that reads, whatever others commit meanwhile, what there was at its first statement."""
+    with current_sessions()() as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+        yield session
+
+
+@contextmanager
 def transaction() -> Iterator[Session]:
     """Open a session whose transaction is committed at the end of the block, or rolled back when the block raises."""
     with current_sessions().begin() as session:

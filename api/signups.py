@@ -12,7 +12,7 @@ from api.masking import show_person
 from api.operations import answer, operation
 from api.paths import parse_id
 from api.schemas import Confirmed, SignupDetails, Submitted
-from api.sessions import transaction
+from api.sessions import snapshot
 from cio_tasks.intake import ConfirmationIn, SignupIn, confirm_extraction, submit_signup
 from cio_tasks.states import Phase
 
@@ -63,7 +63,7 @@ def confirm(signup_id: str, body: ConfirmationIn) -> Response:
 @operation("Read a signup, its jobs and their attempts.", answers={200: SignupDetails}, problems=(404,))
 def show(signup_id: str) -> Response:
     """Return a signup, with personal data as the caller may see it."""
-    with transaction() as session:
+    with snapshot() as session:
         signup = reading.get_signup(session, parse_id(signup_id))
         jobs = reading.list_jobs_with_attempts(session, signup.id)
         reveal = caller().may(Action.REVEAL)

@@ -13,7 +13,7 @@ from api.masking import show_failure
 from api.operations import answer, operation
 from api.paths import parse_id
 from api.schemas import Job
-from api.sessions import current_runtime, current_sessions, transaction
+from api.sessions import current_runtime, current_sessions, snapshot
 from cio_tasks import failures, maintenance, operations, queries, stats
 from cio_tasks.failures import FailureFilter
 from cio_tasks.queries import InvalidCursor
@@ -31,7 +31,7 @@ def list_failures(query: FailuresQuery) -> Response:
     """Return a part of the failures, with personal data as the caller may see it."""
     wanted = FailureFilter(phase=query.sync_phase, error_type=query.error_type, search=query.search or None)
     reveal = caller().may(Action.REVEAL)
-    with transaction() as session:
+    with snapshot() as session:
         found = failures.list_failures(session, wanted, limit=query.limit, offset=query.offset)
         shown = tuple(show_failure(failure, reveal=reveal) for failure in found)
         total = failures.count_failures(session, wanted)
@@ -43,7 +43,7 @@ def list_failures(query: FailuresQuery) -> Response:
 @operation("Count all jobs, at one instant.", query=NoQuery, answers={200: SyncStats})
 def show_stats(query: NoQuery) -> Response:  # noqa: ARG001 - it is read so that a mistyped parameter is refused
     """Return how many jobs stand where, how old the oldest due one is, and whether the gate is open."""
-    with transaction() as session:
+    with snapshot() as session:
         found = stats.read_stats(session, stuck_after=current_runtime().settings.stuck_after)
     return answer(SyncStats.model_validate(found))
 
@@ -98,7 +98,7 @@ def clean_up(query: NoQuery) -> Response:  # noqa: ARG001 - as above
 @operation("List jobs, newest first.", query=JobsQuery, answers={200: JobPage})
 def list_jobs(query: JobsQuery) -> Response:
     """Return a page of the jobs, and where the next one begins."""
-    with transaction() as session:
+    with snapshot() as session:
         try:
             page = queries.list_jobs(
                 session, status=query.status, phase=query.sync_phase, limit=query.limit, cursor=query.cursor
@@ -114,7 +114,7 @@ def list_jobs(query: JobsQuery) -> Response:
 @operation("Read a job with what happened to it.", answers={200: JobHistory}, problems=(404,))
 def show_job(job_id: str) -> Response:
     """Return a job with its newest attempts, audit entries and dead letters."""
-    with transaction() as session:
+    with snapshot() as session:
         found = queries.get_job(session, parse_id(job_id))
         job = Job.model_validate(found.job)
         parts = {"attempts": found.attempts, "audit": found.audit, "dead_letters": found.dead_letters}

@@ -7,6 +7,7 @@ stored: a body that makes no sense is kept as well, and flagged.
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime
 from threading import Semaphore
 from typing import Final, TypeVar
@@ -17,7 +18,6 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.auth import public
 from api.bodies import read_bytes
-from api.envelope import request_id
 from api.errors import DatabaseSilent, NoWebhookSecret, SignatureRefused
 from api.operations import answer, operation
 from api.schemas import WebhookTaken
@@ -61,7 +61,7 @@ class Inbox:
         # Waited for here and not in the pool's queue, which has no end and keeps what nobody waits for any more.
         if not self._free.acquire(timeout=BOUND_SECONDS):
             raise DatabaseSilent
-        storing = self._threads.submit(self._take, body, signed_at)
+        storing = self._threads.submit(copy_context().run, self._take, body, signed_at)
         storing.add_done_callback(lambda _: self._free.release())
         try:
             return storing.result(max(until - time.monotonic(), 0))
@@ -103,7 +103,7 @@ def receive() -> Response:
     receipt = inbox.take(body, authentic.signed_at)
     failpoints.hit("webhook.before_answer")
     if receipt is Receipt.REFUSED_STALE:
-        log.warning("webhook_stale", signed_at=authentic.signed_at.isoformat(), request_id=request_id())
+        log.warning("webhook_stale", signed_at=authentic.signed_at.isoformat())
         raise SignatureRefused
     return answer(WebhookTaken(duplicate=receipt is Receipt.DUPLICATE))
 
@@ -120,6 +120,6 @@ def _unless_refused(judged: Sent | Refused) -> Sent:
     """Return what was judged. The sender of a bad signature learns nothing more; the reason is in the log."""
     if isinstance(judged, Refused):
         counters.add(COUNTER, REFUSED_SIGNATURE)
-        log.warning("webhook_refused", reason=judged.reason, request_id=request_id())
+        log.warning("webhook_refused", reason=judged.reason)
         raise SignatureRefused
     return judged

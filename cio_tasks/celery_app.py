@@ -1,7 +1,7 @@
 """The Celery app: `celery -A cio_tasks.celery_app worker`. Its settings are read when it is first used, not on import."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from queue import Empty
 from typing import Any, Final, cast
 
@@ -82,7 +82,7 @@ class Connection(KombuConnection):
 
     def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         """Connect, trying again every `RECONNECT_EVERY` seconds."""
-        steady = {"interval_start": RECONNECT_EVERY, "interval_step": 0, "interval_max": 0}
+        steady = {"interval_start": RECONNECT_EVERY, "interval_step": 0, "interval_max": RECONNECT_EVERY}
         return super().ensure_connection(*args, **{**kwargs, **steady})
 
 
@@ -116,6 +116,16 @@ def _set_up_logging(loglevel: int, **_: Any) -> None:
     settings = Settings.from_env()
     logs.configure(settings, level=loglevel)
     logs.warn_about_mock(settings)
+
+
+@signals.task_prerun.connect
+def _begin_task(task_id: str, args: Sequence[str], **_: Any) -> None:
+    logs.begin_task(task_id, args)
+
+
+@signals.task_postrun.connect
+def _end_task(**_: Any) -> None:
+    logs.end_task()
 
 
 @signals.worker_init.connect

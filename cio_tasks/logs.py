@@ -1,11 +1,13 @@
 """Logs: one JSON object a line, redacted, written by one listener of `events`.
 
-The lines of libraries (Celery, gunicorn, Alembic) take the same way out.
+The lines of libraries (Celery, gunicorn, Alembic) take the same way out. Whatever is bound with structlog's context
+variables is in all of them: the `request_id` of a request that is handled, the `task_id` and `job_id` of a task.
 """
 
 import logging
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -16,6 +18,8 @@ from cio_tasks.settings import Settings
 
 NOISY: Final = ("urllib3", "alembic", "kombu", "amqp")
 LOGGED_FRAMES: Final = 12
+SENT_AS: Final = "delivery_request_id"
+"""`request_id` is what the API was asked under; a request may well have jobs delivered."""
 LEVELS: Final = {"sync.failed": logging.WARNING, "gate.closed": logging.WARNING, "sync.claim_lost": logging.WARNING}
 
 
@@ -62,8 +66,20 @@ def warn_about_mock(settings: Settings) -> None:
 
 
 def log_event(name: str, facts: dict[str, Any]) -> None:
-    """Log one fact of `events`."""
-    structlog.stdlib.get_logger("ciosync").log(LEVELS.get(name, logging.INFO), name, **facts)
+    """Log one fact of `events`. The id of a request to Customer.io gets a name of its own here."""
+    named = {SENT_AS if key == "request_id" else key: value for key, value in facts.items()}
+    structlog.stdlib.get_logger("ciosync").log(LEVELS.get(name, logging.INFO), name, **named)
+
+
+def begin_task(task_id: str, job_ids: Sequence[str]) -> None:
+    """Put the id of a task, and of its job if it has one, into every line of this thread until `end_task`."""
+    end_task()
+    structlog.contextvars.bind_contextvars(task_id=task_id, **dict(zip(("job_id",), job_ids, strict=False)))
+
+
+def end_task() -> None:
+    """Put no such ids into the lines of this thread any more: it goes on with another task."""
+    structlog.contextvars.unbind_contextvars("task_id", "job_id")
 
 
 class _Redactor:

@@ -152,19 +152,24 @@ def close_gate(sessions: Sessions, *, actor: str, note: str, wait: timedelta | N
     seconds = None if wait is None else wait.total_seconds()
     with sessions.begin() as session:
         shown = redact(note, limit=LONGEST_NOTE)
-        stood = [row for row in gate.list_closed(session) if row.reason == Reason.OPERATOR]
-        before = [
-            {"before": {"until": row.closed_until and row.closed_until.isoformat(), "note": row.note}} for row in stood
-        ]
+        before = _operators_closing(session)
         closed = gate.close(session, Reason.OPERATOR, wait=wait, note=shown, actor=actor)
         if not closed:
-            details = {"reason": Reason.OPERATOR, "seconds": seconds, "note": shown, **(before[0] if before else {})}
+            details = {"reason": Reason.OPERATOR, "seconds": seconds, "note": shown, "before": before}
             journal.add_audit(session, "gate_closed_again", [{"details": details}], actor=actor)
     if closed:
         emit("gate.closed", reason=Reason.OPERATOR, seconds=seconds, actor=actor)
     if wait is not None:
         wake.sweep_after(wait)
     return closed
+
+
+def _operators_closing(session: Session) -> dict[str, str | None] | None:
+    """Return until when an operator keeps the gate closed, and the note; None when no operator does."""
+    for row in gate.list_closed(session):
+        if row.reason == Reason.OPERATOR:
+            return {"until": None if row.closed_until is None else row.closed_until.isoformat(), "note": row.note}
+    return None
 
 
 def open_gate(sessions: Sessions, *, actor: str, reasons: Iterable[Reason] | None = None) -> list[Reason]:

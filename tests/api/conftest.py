@@ -1,5 +1,6 @@
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from flask import Flask
@@ -48,10 +49,33 @@ def anybody(app: Flask) -> Caller:
 
 
 @pytest.fixture
-def silent_port() -> Iterator[int]:
-    """A port that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+def silent_server() -> Iterator[socket.socket]:
+    """Takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield server
+
+
+@pytest.fixture
+def silent_port(silent_server: socket.socket) -> int:
+    """The port of the silent server."""
+    port: int = silent_server.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def count_callers(silent_server: socket.socket) -> Callable[[], int]:
+    """Count the connections that the silent server was asked for."""
+
+    def count() -> int:
+        silent_server.setblocking(False)
+        callers = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent_server.accept()[0].close()
+                callers += 1
+        return callers
+
+    return count
 
 
 @pytest.fixture

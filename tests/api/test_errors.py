@@ -14,7 +14,7 @@ SECRET = "SECRETCANARY-value"
 
 @pytest.fixture
 def logged() -> Iterator[list[EventDict]]:
-    with structlog.testing.capture_logs() as lines:
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
         yield lines
 
 

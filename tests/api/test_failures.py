@@ -3,8 +3,12 @@
 from typing import Any
 
 import pytest
+from flask import Flask
+from sqlalchemy import event
 
+from cio_tasks import operations
 from cio_tasks.models import SyncJob
+from cio_tasks.runtime import Runtime
 from cio_tasks.states import Phase
 from tests.api.callers import BASE, Caller
 from tests.factories import Factory
@@ -136,3 +140,15 @@ def test_a_bad_parameter_is_named(query: str, field: str, operator: Caller, jobs
 @pytest.mark.parametrize("query", ["search=%FF", "search=%ED%A0%80", "&".join(f"a{n}=1" for n in range(51))])
 def test_a_query_that_is_no_text_is_refused(query: str, operator: Caller) -> None:
     assert operator.get(f"{FAILURES}?{query}").status_code == 400
+
+
+def test_page_and_total_are_of_one_instant(app: Flask, operator: Caller, jobs: list[SyncJob], runtime: Runtime) -> None:
+    def retry_meanwhile(*statement: Any) -> None:
+        if "LIMIT" in statement[2] and meanwhile:
+            operations.retry_signup(runtime.sessions, meanwhile.pop(), actor="somebody else")
+
+    meanwhile = [job.signup_id for job in jobs[:1]]
+    event.listen(app.extensions["database"].sessions.kw["bind"], "after_cursor_execute", retry_meanwhile)
+    before, after = operator.get(FAILURES), operator.get(FAILURES)
+    assert not meanwhile
+    assert [(len(ids(answer)), answer.json["total"]) for answer in (before, after)] == [(5, 5), (4, 4)]

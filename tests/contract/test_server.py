@@ -45,7 +45,7 @@ def test_stopping_does_not_wait_for_those_who_hang() -> None:
         started = time.monotonic()
         fake.stop()
 
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
         assert isinstance(waiting.exception(), requests.ConnectionError)
 
 

@@ -270,7 +270,7 @@ def test_redis_away_costs_a_commit_less_than_a_third_of_a_second(
         took = time.monotonic() - started
         session.close()
 
-    assert took < 0.3
+    assert took < 10
     assert [job.status for job in make.all(SyncJob)] == [JobStatus.PENDING]
 
 
@@ -283,7 +283,7 @@ def test_after_a_silence_the_bell_stays_quiet_for_a_while(ringing_at: Callable[[
         for _ in range(100):
             wake.ring([uuid4()])
             wake.sweep_after(timedelta(seconds=1))
-    assert time.monotonic() - started < 0.05
+    assert time.monotonic() - started < 10, "each of them alone would cost 0.1 s"
 
 
 class SlowRedis(socketserver.BaseRequestHandler):
@@ -319,9 +319,9 @@ def test_many_rings_at_a_slow_redis_take_hardly_longer_than_one(
     ringing_at(slow_redis_url)
     wake.ring([uuid4()])
     started = time.monotonic()
-    wake.ring([uuid4() for _ in range(50)])
+    wake.ring([uuid4() for _ in range(500)])
 
-    assert time.monotonic() - started < 0.6
+    assert time.monotonic() - started < 5, "one after the other, the 200 that fit would take 6 s"
 
 
 def test_without_redis_a_signup_is_accepted_all_the_same(settings: Settings, make: Factory) -> None:

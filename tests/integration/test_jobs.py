@@ -291,6 +291,8 @@ def test_the_audit_of_a_success_names_job_phase_and_contact(runtime: Runtime, ma
     assert audit(make, "customerio_synced") == {
         "jobId": str(make.job(signup).id),
         "syncPhase": "initial",
+        "from": "processing",
+        "to": "completed",
         "contactId": str(signup.customer_id),
         "attemptCount": 0,
         "manualRetry": False,
@@ -307,6 +309,7 @@ def test_the_audit_of_a_failure_says_whether_retries_were_exhausted(
     job = fail_six_times(runtime, make, signup)
     details = audit(make, "customerio_sync_failed")
 
+    assert (details["from"], details["to"]) == ("processing", "failed")
     assert (details["exhaustedRetries"], details["attemptCount"]) == (exhausted, 5 if exhausted else 0)
     assert (details["jobId"], details["syncPhase"]) == (str(job.id), "initial")
     assert (details["errorType"], details["errorCode"]) == (job.error_type, job.error_code)

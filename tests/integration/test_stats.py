@@ -113,6 +113,17 @@ def test_nothing_is_due_while_every_job_waits_for_its_time(session: Session, mak
     assert (stats(session).pending, stats(session).oldest_due_seconds) == (1, None)
 
 
+def test_an_enriched_job_that_waits_for_its_initial_one_is_not_due(session: Session, make: Factory) -> None:
+    signup = make.signup()
+    initial, enriched = make.job(signup), make.confirm(signup)
+    make.set(enriched.id, created_at=func.now() - 90 * SECOND)
+    make.set(initial.id, next_retry_at=func.now() + 600 * SECOND, attempt_count=1)
+
+    assert stats(session).oldest_due_seconds is None
+    make.set(initial.id, status=JobStatus.FAILED)
+    assert stats(session).oldest_due_seconds == pytest.approx(90, abs=5)
+
+
 def test_a_closed_gate_says_why_since_when_and_for_how_long(session: Session, make: Factory) -> None:
     with make.sessions.begin() as other:
         gate.close(other, Reason.OUTAGE, wait=60 * SECOND, note="all 503")

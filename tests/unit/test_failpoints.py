@@ -3,8 +3,9 @@ import signal
 import subprocess
 import sys
 import time
+import timeit
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -187,11 +188,13 @@ def test_what_fired_is_noted_before_it_happens(tmp_path: Path) -> None:
     assert noted == [["worker.after_claim", "sleep"], ["worker.before_record", "kill"]]
 
 
-def test_passing_costs_nanoseconds_when_nothing_is_armed() -> None:
-    started = time.perf_counter()
-    for _ in range(100_000):
-        hit("worker.after_claim")
-    assert (time.perf_counter() - started) / 100_000 < 2e-6
+def cost_of(call: Callable[[str], object]) -> float:
+    """Return the CPU time of a hundred thousand calls, in seconds."""
+    return min(timeit.repeat(lambda: call("worker.after_claim"), number=100_000, repeat=5, timer=time.thread_time))
+
+
+def test_passing_costs_hardly_more_than_a_call_when_nothing_is_armed() -> None:
+    assert cost_of(hit) < 5 * cost_of(lambda _: None)
 
 
 # --- where they are ---------------------------------------------------------------------------------------------------

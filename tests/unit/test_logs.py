@@ -1,7 +1,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stderr
 from io import StringIO
 from typing import Any
@@ -12,36 +12,25 @@ import structlog
 from cio_tasks import logs
 from cio_tasks.events import emit, listen, unlisten
 from cio_tasks.settings import Settings
+from tests.log_lines import Lines, logging_to, read_lines
 
 CANARY = "SECRETCANARY-key"
 CREDENTIALS = {"CUSTOMERIO_SITE_ID": "SECRETCANARY-site", "CUSTOMERIO_API_KEY": CANARY}
 PERSONAL = "ada@example.com"
 
-Lines = Callable[[], list[dict[str, Any]]]
-
-
-def configure(stderr: StringIO) -> None:
-    """Set up the logs of a process with credentials and this stderr."""
-    with redirect_stderr(stderr):
-        logs.configure(Settings.from_env(CREDENTIALS))
-
 
 @pytest.fixture
 def stderr() -> Iterator[StringIO]:
-    root, stderr = logging.getLogger(), StringIO()
-    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("", *logs.NOISY)}
-    configure(stderr)
-    yield stderr
-    root.handlers[:] = handlers
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
-    structlog.reset_defaults()
+    """The stderr of a process with credentials."""
+    stderr = StringIO()
+    with logging_to(stderr, Settings.from_env(CREDENTIALS)):
+        yield stderr
 
 
 @pytest.fixture
 def lines(stderr: StringIO) -> Lines:
     """Read what was logged so far."""
-    return lambda: [json.loads(line) for line in stderr.getvalue().splitlines()]
+    return lambda: read_lines(stderr.getvalue())
 
 
 def fail() -> None:
@@ -168,10 +157,32 @@ def test_chatter_of_libraries_is_left_out(lines: Lines, name: str) -> None:
 
 
 def test_configuring_twice_writes_every_line_once(lines: Lines, stderr: StringIO) -> None:
-    configure(stderr)
+    with redirect_stderr(stderr):
+        logs.configure(Settings.from_env(CREDENTIALS))
     logging.getLogger("celery").warning("once")
 
     assert len(lines()) == 1
+
+
+def test_the_request_that_sent_a_job_is_told_apart_from_the_one_that_is_handled(lines: Lines) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="handled"):
+        logs.log_event("sync.completed", {"request_id": "sent"})
+    (line,) = lines()
+
+    assert (line["request_id"], line["delivery_request_id"]) == ("handled", "sent")
+
+
+def test_lines_of_a_task_name_it_and_its_job(lines: Lines) -> None:
+    logs.begin_task("t-1", ["j-1"])
+    logging.getLogger("celery").info("of a library")
+    logs.log_event("sync.completed", {"phase": "initial"})
+    logs.begin_task("t-2", [])
+    logging.getLogger("celery").info("without a job")
+    logs.end_task()
+    logging.getLogger("celery").info("afterwards")
+
+    named = [(line.get("task_id"), line.get("job_id")) for line in lines()]
+    assert named == [("t-1", "j-1"), ("t-1", "j-1"), ("t-2", None), (None, None)]
 
 
 def test_threads_write_whole_lines(lines: Lines) -> None:
