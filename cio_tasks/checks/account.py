@@ -11,6 +11,7 @@ from cio_tasks.checks.report import Check, failed, passed, skipped, warned
 from cio_tasks.checks.spans import brief, many
 from cio_tasks.customerio import status_page
 from cio_tasks.customerio.app_answers import Failure
+from cio_tasks.customerio.app_answers import Trouble as AppTrouble
 from cio_tasks.customerio.app_api import AppAPI
 from cio_tasks.customerio.status_page import StatusPage
 from cio_tasks.customerio.transport import Reply
@@ -133,6 +134,9 @@ def judge_app_key(seen: Failure | int | Trouble | None) -> Check:
             return warned(
                 "customerio.app_key", f"the key could not be checked: {seen.detail}", "ciosync network --host app"
             )
+        case Failure(trouble=AppTrouble.UNREADABLE):
+            what_next = "check CUSTOMERIO_APP_URL, and what stands between: ciosync network --host app"
+            return failed("customerio.app_key", seen.detail, what_next)
         case Failure():
             return failed("customerio.app_key", seen.detail, "check the key, its scope, its addresses, and the region")
     return passed("customerio.app_key", f"App API key accepted, it sees {many(seen, 'workspace')}")

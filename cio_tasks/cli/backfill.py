@@ -9,9 +9,9 @@ import click
 
 from cio_tasks.backfill import count_missing, enqueue_missing
 from cio_tasks.cli.asking import confirm
-from cio_tasks.cli.counting import CountProgress
 from cio_tasks.cli.interrupts import Interrupts
 from cio_tasks.cli.output import Output, answers, examples, pass_output
+from cio_tasks.cli.progress import CountProgress
 from cio_tasks.cli.stores import name_actor, open_sessions
 from cio_tasks.db import Sessions
 from cio_tasks.states import Phase

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cio_tasks.cli.arguments import filled
+from cio_tasks.cli.lookup import lookup_options
 from cio_tasks.cli.output import Output, answers, examples, pass_output
 
 
@@ -23,20 +24,10 @@ from cio_tasks.cli.output import Output, answers, examples, pass_output
     callback=filled,
     help="Also say what keeps this person out; named as in ciosync investigate.",
 )
-@click.option(
-    "--fail-on", type=click.Choice(["high", "medium", "low"]), help="End with 1 when an issue is as bad as this."
-)
-@click.option(
-    "--within",
-    type=click.FloatRange(0.5, 300),
-    default=20.0,
-    show_default=True,
-    help="Seconds for all questions together; what is not answered then is left out.",
-)
+@lookup_options
 @click.option(
     "--limit", type=click.IntRange(1, 1_000), default=10, show_default=True, help="How many of the newest messages."
 )
-@click.option("--reveal", is_flag=True, help="Show personal data. Secrets stay masked.")
 @answers
 @pass_output
 def campaign(output: Output, /, **asked: Any) -> None:

@@ -8,13 +8,14 @@ from cio_tasks.cli.config import load_settings
 from cio_tasks.cli.exchanges import one_line
 from cio_tasks.cli.faults import CommandFailed, Exit, Fault
 from cio_tasks.cli.output import GAP, Output, align
-from cio_tasks.cli.person import EXITS, fault_of_issues, issue_lines, missing_lines, optional_sessions
+from cio_tasks.cli.person import ASKING, end_of, fault_of_issues, issue_lines, missing_lines, optional_sessions
+from cio_tasks.cli.progress import working
 from cio_tasks.customerio.app_answers import Failure, Trouble
 from cio_tasks.customerio.app_campaigns import Campaign
 from cio_tasks.diagnostics.campaign import examine_campaign, list_campaigns
 from cio_tasks.diagnostics.campaign_report import CampaignReport
 from cio_tasks.diagnostics.masking import Mask
-from cio_tasks.diagnostics.person_report import PersonReport, got
+from cio_tasks.diagnostics.person_report import PersonReport, got, with_prefix
 from cio_tasks.diagnostics.telling import age, counted
 from cio_tasks.redaction import redact
 from cio_tasks.settings import Settings
@@ -41,7 +42,7 @@ def answer(
     """Examine the campaign, print what was found, and end as the findings demand."""
     settings, time = load_settings(), timedelta(seconds=within)
     mask = Mask(settings.secrets, reveal)
-    with optional_sessions(settings, "debug campaign") as sessions:
+    with working(ASKING, quiet=output.as_json), optional_sessions(settings, "debug campaign") as sessions:
         report = examine_campaign(settings, sessions, campaign_id, user=user, within=time, limit=limit)
     if isinstance(report, Failure):
         raise CommandFailed(_fault(report, campaign_id, settings, time))
@@ -52,11 +53,10 @@ def answer(
 
 
 def _fault(failure: Failure, campaign_id: int, settings: Settings, within: timedelta) -> Fault:
-    exit_code = EXITS.get(failure.trouble, Exit.TRY_AGAIN)
+    exit_code, hint = end_of(failure, HINTS)
     if failure.trouble is Trouble.NOT_FOUND:
         hint = f"those that there are: {_named(list_campaigns(settings, within=within))}"
         return Fault("campaign.not_found", exit_code, f"there is no campaign {campaign_id}", failure.detail, hint)
-    hint = HINTS.get(exit_code, "look at the number again")
     message = f"campaign {campaign_id} cannot be read"
     return Fault(f"campaign.{failure.code}", exit_code, message, failure.detail, hint, request_id=failure.request_id)
 
@@ -132,7 +132,7 @@ def _sends(report: CampaignReport, mask: Mask) -> Iterator[str]:
         return
     yield "newest messages"
     rows = [
-        (mask.text(one.to.id or one.to.cio_id or "-"), one.state, _ago(report, one.created_at))
+        (mask.text(one.to.id or with_prefix(one.to) or "-"), one.state, _ago(report, one.created_at))
         for one in messages.items
     ]
     yield from (one_line(f"{GAP}{line}") for line in align(rows))

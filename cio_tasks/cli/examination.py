@@ -1,4 +1,4 @@
-"""A report of the checks on a terminal: by title, a mark before each check and its fix behind it."""
+"""A report of the checks on a terminal: by title, a mark before each check and its fix below it."""
 
 import sys
 from collections.abc import Iterator
@@ -6,12 +6,10 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Final
 
-from rich.console import Console
-from rich.text import Text
-
 from cio_tasks.checks import Check, Group, Report, Status
 from cio_tasks.checks.running import run_checks
 from cio_tasks.checks.spans import many
+from cio_tasks.cli.colour import BAD, GOOD, ODD, PLAIN, paint
 from cio_tasks.cli.output import Output, say
 from cio_tasks.settings import Settings
 
@@ -32,8 +30,8 @@ NAMED: Final = frozenset({Group.BEAT, Group.QUEUE, Group.GATE})
 MARKS: Final = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.SKIP: "\N{EN DASH}"}
 PLAIN_MARKS: Final = {Status.OK: "ok", Status.WARN: "!", Status.FAIL: "FAIL", Status.SKIP: "-"}
 """For a terminal that cannot show the others, which would all become the same one."""
-STYLES: Final = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red", Status.SKIP: ""}
-MESSAGE_WIDTH: Final = 56
+STYLES: Final = {Status.OK: GOOD, Status.WARN: ODD, Status.FAIL: BAD, Status.SKIP: PLAIN}
+UNDER_MESSAGE: Final = "      "
 
 
 def examine(
@@ -44,35 +42,25 @@ def examine(
     if output.as_json:
         output.result(report.as_json(strict=strict))
     else:
-        _print(report, settings)
+        for line in _lines(report, settings):
+            say(line)
     return report
 
 
-def _print(report: Report, settings: Settings) -> None:
-    """Print through the console that decides about colour: none where it is piped or `NO_COLOR` is set."""
-    console = Console(highlight=False)
-    with console.capture() as captured:
-        for line in _lines(report, settings):
-            console.print(line, soft_wrap=True)
-    say(captured.get().removesuffix("\n"))
-
-
-def _lines(report: Report, settings: Settings) -> Iterator[Text]:
+def _lines(report: Report, settings: Settings) -> Iterator[str]:
     for title, checks in groupby(report.checks, lambda check: TITLES[check.group]):
         place = f" ({settings.customerio_region})" if title == TITLES[Group.CUSTOMERIO] else ""
-        yield Text(f"{title}{place}")
-        yield from map(_line, checks)
-    yield Text(_summary(report))
+        yield f"{title}{place}"
+        for check in checks:
+            yield from _check_lines(check)
+    yield _summary(report)
 
 
-def _line(check: Check) -> Text:
-    mark = _marks()[check.status]
+def _check_lines(check: Check) -> Iterator[str]:
     message = f"{check.group}: {check.message}" if check.group in NAMED else check.message
-    line = Text.assemble("  [", (mark, STYLES[check.status]), f"] {message}")
+    yield f"  [{paint(_marks()[check.status], STYLES[check.status])}] {message}"
     if check.fix:
-        line.pad_right(max(MESSAGE_WIDTH - len(message), 0))
-        line.append(f" → {check.fix}")
-    return line
+        yield f"{UNDER_MESSAGE}→ {check.fix}"
 
 
 def _marks() -> dict[Status, str]:

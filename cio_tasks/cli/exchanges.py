@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from cio_tasks.cli.colour import SEVERITIES, paint
 from cio_tasks.cli.faults import Exit, Fault
 from cio_tasks.cli.latency import in_ms, picture
+from cio_tasks.cli.output import GAP
 from cio_tasks.customerio.transport import Reply
 from cio_tasks.diagnostics.masking import Mask
 from cio_tasks.diagnostics.requests import INVALID_INPUT, Exchange
@@ -124,9 +126,10 @@ def _reply_lines(reply: Reply, response: dict[str, Any]) -> Iterator[str]:
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield a line for each finding."""
+    """Yield each finding, and on the next line what to do about it."""
     for finding in findings:
-        yield f"{MARKS[finding.severity]} {finding.message}  → {finding.next}"
+        yield f"{paint(MARKS[finding.severity], SEVERITIES[finding.severity])} {finding.message}"
+        yield f"{GAP}→ {finding.next}"
 
 
 def one_line(text: str) -> str:

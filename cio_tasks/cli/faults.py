@@ -4,6 +4,7 @@ No line holds a value of a row, a secret or an address: of a database's error on
 """
 
 import json
+import re
 import sys
 import traceback
 from dataclasses import dataclass, replace
@@ -132,6 +133,15 @@ KINDS: Final = {
 """By the full name of the class, so that nothing needs to be imported; the nearest ancestor counts."""
 
 
+CLICKS_WORDS: Final = (
+    (re.compile(r"is not a valid integer(?: range)?\b"), "is not a whole number"),
+    (re.compile(r"is not a valid float(?: range)?\b"), "is not a number"),
+    (re.compile(r"is not in the range ([^\s<>]+)<=x<=([^\s<>]+?)(?=\.?$)"), r"must be from \1 to \2"),
+    (re.compile(r"is not in the range x>=([^\s<>]+?)(?=\.?$)"), r"must be at least \1"),
+    (re.compile(r"^Got unexpected extra arguments? \((.*)\)$"), r"there is no place for \1"),
+)
+
+
 def end(error: BaseException, *, as_json: bool, debug: bool) -> Never:
     """Tell `error` on stderr and exit with its code."""
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -161,8 +171,14 @@ def _usage_fault(error: click.ClickException) -> Fault:
     ctx = getattr(error, "ctx", None)
     usage = ctx.get_usage().replace("Usage:", "usage:") if ctx else "the arguments"
     path = ctx.command_path if ctx else "ciosync"
-    message = error.format_message()
-    return _clean(Fault("usage", Exit.USAGE, message[:1].lower() + message[1:], usage, f"{path} -h"))
+    return _clean(Fault("usage", Exit.USAGE, _in_our_words(error.format_message()), usage, f"{path} -h"))
+
+
+def _in_our_words(message: str) -> str:
+    """Return what click says of an argument as the other errors are told: without its mathematics and its full stop."""
+    for pattern, words in CLICKS_WORDS:
+        message = pattern.sub(words, message)
+    return (message[:1].lower() + message[1:]).removesuffix(".")
 
 
 def _clean(fault: Fault) -> Fault:

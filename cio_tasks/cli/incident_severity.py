@@ -4,31 +4,47 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from cio_tasks.cli.colour import BAD, ODD, PLAIN, paint
 from cio_tasks.cli.faults import CommandFailed, Exit, Fault
 from cio_tasks.cli.incident_case import open_case
 from cio_tasks.cli.output import GAP, Output, align
+from cio_tasks.cli.progress import working
 from cio_tasks.diagnostics.incident.evidence import Attempts, Credentials, Unknown
 from cio_tasks.diagnostics.incident.levels import Level
 from cio_tasks.diagnostics.incident.picture import spark
-from cio_tasks.diagnostics.incident.severity import AGAINST, Verdict, percent
+from cio_tasks.diagnostics.incident.severity import AGAINST, Verdict, open_questions, percent
 from cio_tasks.diagnostics.incident.shapes import cleaned, shown_verdict
 from cio_tasks.diagnostics.incident.steps import Case
 from cio_tasks.diagnostics.telling import age, counted
 
-NOT: Final = "not "
+STYLES: Final = {Level.P1: BAD, Level.P2: BAD, Level.P3: ODD, Level.P4: ODD, Level.NONE: PLAIN}
 
 
 def run(output: Output, *, explain: bool, fail_on: str | None, each: timedelta) -> None:
     """Print how severe it is, and fail when it is as bad as asked for."""
-    with open_case("incident", each=each) as case:
+    with working("gathering evidence…", quiet=output.as_json), open_case("incident", each=each) as case:
         told = cleaned(shown_verdict(case.verdict, case.evidence), case.settings.secrets)
         lines = verdict_lines(case, explain=explain)
     output.result(told, table=[[line] for line in lines])
-    if fail_on is not None and case.verdict.level.reaches(Level(fail_on)):
-        raise CommandFailed(_fault(case.verdict, fail_on))
+    fault = None if fail_on is None else _fault(case, Level(fail_on))
+    if fault is not None:
+        raise CommandFailed(fault)
 
 
-def _fault(verdict: Verdict, fail_on: str) -> Fault:
+def _fault(case: Case, fail_on: Level) -> Fault | None:
+    """Return the error that it is as bad as that, or that nobody can say that it is not."""
+    open_ones = open_questions(case.evidence, fail_on)
+    if case.verdict.level.reaches(fail_on):
+        return _severe(case.verdict, fail_on)
+    if open_ones:
+        message = f"it is not known whether it is as bad as {fail_on}: {', '.join(open_ones)}"
+        cause = "; ".join(case.verdict.unknown)
+        code = Exit.CONFIGURATION if case.sessions is None else Exit.TRY_AGAIN
+        return Fault("incident.unknown", code, message, cause, "what cannot be reached: ciosync doctor")
+    return None
+
+
+def _severe(verdict: Verdict, fail_on: Level) -> Fault:
     message = f"{verdict.level} {verdict.level.meaning}: as bad as {fail_on}, or worse"
     hint = f"ciosync incident runbook {verdict.level}"
     return Fault("incident.severe", Exit.NO, message, verdict.reasons[0], hint)
@@ -37,7 +53,8 @@ def _fault(verdict: Verdict, fail_on: str) -> Fault:
 def verdict_lines(case: Case, *, explain: bool) -> list[str]:
     """Return the level in a line, and under it what there is to say."""
     rows = cleaned([*_rows(case, explain=explain)], case.settings.secrets)
-    return [headline(case.verdict, case.evidence.attempts), *(f"{GAP}{line}" for line in align(rows))]
+    top = paint(headline(case.verdict, case.evidence.attempts), STYLES[case.verdict.level])
+    return [top, *(f"{GAP}{line}" for line in align(rows))]
 
 
 def _rows(case: Case, *, explain: bool) -> Iterator[tuple[str, str]]:
@@ -45,7 +62,7 @@ def _rows(case: Case, *, explain: bool) -> Iterator[tuple[str, str]]:
     yield from (("" if place else "why", reason) for place, reason in enumerate(verdict.reasons))
     if isinstance(attempts, Attempts):
         yield "errors", _picture(attempts)
-    yield from _against(verdict)
+    yield from ((f"not {level}", facts) for level, facts in verdict.against.items())
     if verdict.unknown and verdict.level is not Level.NONE:
         yield "unknown", "; ".join(verdict.unknown)
     if explain:
@@ -75,19 +92,11 @@ def _picture(attempts: Attempts) -> str:
     return f"{spark(shares)} per minute, 15 min to now, {top}"
 
 
-def _against(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    """Yield what speaks against the worse levels, each beside its name."""
-    for part in (verdict.why_not_worse or "").split("; not "):
-        level, _, facts = part.removeprefix(NOT).partition(": ")
-        if facts:
-            yield f"{NOT}{level}", facts
-
-
 def _evidence_rows(case: Case) -> Iterator[tuple[str, str]]:
     evidence = case.evidence
     attempts, queue, deployments = evidence.attempts, evidence.queue, evidence.deployments
     for level, against in AGAINST.items():
-        if f"{NOT}{level}:" not in (case.verdict.why_not_worse or ""):
+        if level not in case.verdict.against:
             yield f"{level} facts", ", ".join(against(evidence))
     if isinstance(attempts, Attempts):
         for name, counts in (("by type", attempts.by_type), ("by status", attempts.by_status)):

@@ -1,14 +1,16 @@
 """One person as `ciosync investigate` tells them, and how the command ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
+from cio_tasks.cli.colour import SEVERITIES, paint
 from cio_tasks.cli.config import load_settings
 from cio_tasks.cli.exchanges import one_line
 from cio_tasks.cli.faults import CommandFailed, Exit, Fault
 from cio_tasks.cli.output import GAP, Output
+from cio_tasks.cli.progress import working
 from cio_tasks.cli.timeline import draw
 from cio_tasks.customerio.app_answers import Failure, Trouble
 from cio_tasks.db import Sessions, make_engine, make_sessions
@@ -20,11 +22,14 @@ from cio_tasks.diagnostics.person_report import PersonReport, got
 from cio_tasks.diagnostics.telling import age, counted
 from cio_tasks.findings import Finding, Severity, reaches
 from cio_tasks.models import SyncJob
+from cio_tasks.outcomes import REDIRECTED
 from cio_tasks.redaction import mask_email
 from cio_tasks.settings import Settings
 from cio_tasks.states import JobStatus
 
+ASKING: Final = "asking Customer.io and our own database…"
 SHOWN_JOBS: Final = 4
+SEVERITY_WIDTH: Final = 8
 NOTHING_WRONG: Final = "issues     none found in what could be read"
 EXITS: Final = {
     Trouble.REFUSED: Exit.UNAUTHORIZED,
@@ -33,6 +38,8 @@ EXITS: Final = {
     Trouble.NOT_FOUND: Exit.NOT_FOUND,
 }
 """How a run ends that found nobody, by what kept it; anything else may pass."""
+MOVED: Final = "CUSTOMERIO_REGION or CUSTOMERIO_APP_URL is wrong: ciosync debug auth"
+DATABASE: Final = "is the database running, and is DATABASE_URL right? ciosync db check"
 HINTS: Final = {
     Exit.UNAUTHORIZED: "check CUSTOMERIO_APP_API_KEY, its scope, and CUSTOMERIO_REGION: ciosync debug auth",
     Exit.CONFIGURATION: "set CUSTOMERIO_APP_API_KEY, and DATABASE_URL for our own side: ciosync config show",
@@ -55,7 +62,7 @@ def answer(
     """Investigate, print what was found, and end as the findings or their absence demand."""
     settings = load_settings()
     mask = Mask(settings.secrets, reveal)
-    with optional_sessions(settings, "investigate") as sessions:
+    with working(ASKING, quiet=output.as_json), optional_sessions(settings, "investigate") as sessions:
         report = investigate(
             settings,
             sessions,
@@ -92,20 +99,28 @@ def _fault_of_nobody(report: PersonReport) -> Fault | None:
         return None
     profile = report.customerio.profile
     assert isinstance(profile, Failure)
-    exit_code = _exit_of_nobody(profile, report.own)
+    exit_code, hint = _end_of_nobody(profile, report.own)
     if exit_code is Exit.NOT_FOUND:
         nobody = "nobody who could be asked" if isinstance(report.own, Failure) else "nobody"
-        return Fault("user.not_found", exit_code, f"{nobody} knows this user", _asked(report), HINTS[exit_code])
+        return Fault("user.not_found", exit_code, f"{nobody} knows this user", _asked(report), hint)
     message = "nothing is known of this user, and not everybody could be asked"
-    return Fault(f"user.{profile.code}", exit_code, message, _asked(report), HINTS[exit_code])
+    why = own.code if hint is DATABASE and isinstance(own := report.own, Failure) else profile.code
+    return Fault(f"user.{why}", exit_code, message, _asked(report), hint)
 
 
-def _exit_of_nobody(profile: Failure, own: OwnSide | Failure) -> Exit:
-    if profile.trouble is Trouble.NOT_FOUND and isinstance(own, Failure) and own.may_pass:
-        return Exit.TRY_AGAIN
-    if profile.trouble is Trouble.NO_KEY and isinstance(own, Failure) and own.may_pass:
-        return Exit.TRY_AGAIN
-    return EXITS.get(profile.trouble, Exit.TRY_AGAIN)
+def _end_of_nobody(profile: Failure, own: OwnSide | Failure) -> tuple[Exit, str]:
+    """Return the code and what helps; our own side counts where Customer.io knows nobody, or cannot be asked at all."""
+    if profile.trouble in {Trouble.NOT_FOUND, Trouble.NO_KEY} and isinstance(own, Failure) and own.may_pass:
+        return Exit.TRY_AGAIN, DATABASE
+    return end_of(profile, HINTS)
+
+
+def end_of(failure: Failure, hints: Mapping[Exit, str]) -> tuple[Exit, str]:
+    """Return with which code a run ends that the App API has kept from its answer, and what helps."""
+    if failure.code == REDIRECTED:
+        return Exit.CONFIGURATION, MOVED
+    code = EXITS.get(failure.trouble, Exit.TRY_AGAIN)
+    return code, hints.get(code, "look at the id again")
 
 
 def _asked(report: PersonReport) -> str:
@@ -221,13 +236,15 @@ def _reports(ours: OwnSide) -> Iterator[str]:
 
 
 def issue_lines(findings: list[Finding], mask: Mask) -> Iterator[str]:
-    """Yield the findings under a heading, each with what to do next."""
+    """Yield the findings under a heading, each with what to do next on a line of its own."""
     if not findings:
         yield NOTHING_WRONG
         return
     yield "issues"
     for finding in findings:
-        yield f"{GAP}{finding.severity.value.upper():<8}{one_line(mask.text(finding.message))}  → {finding.next}"
+        severity = paint(f"{finding.severity.value.upper():<{SEVERITY_WIDTH}}", SEVERITIES[finding.severity])
+        yield f"{GAP}{severity}{one_line(mask.text(finding.message))}"
+        yield f"{GAP}{'':<{SEVERITY_WIDTH}}→ {one_line(mask.text(finding.next))}"
 
 
 def missing_lines(unavailable: Iterable[tuple[str, Failure]]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from cio_tasks.cli.asking import confirm
 from cio_tasks.cli.faults import Exit, Fault
 from cio_tasks.customerio.transport import Anonymous, Reply, Transport
 
@@ -61,10 +61,7 @@ class Target:
         """
         if self.is_local or yes:
             return
-        question = f"{self.shown} is not on this machine: webhooks hold personal data"
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise click.UsageError(f"{question}. Add --yes if it may have them.")
-        click.confirm(f"{question}. Send there?", abort=True, err=True)
+        confirm(f"{self.shown} is not on this machine, and webhooks hold personal data. Send there?", yes=False)
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Post a body with these headers, in all within four seconds; redirects are not followed."""

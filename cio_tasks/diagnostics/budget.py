@@ -9,10 +9,9 @@ from typing import Final, Generic, TypeVar
 from cio_tasks.customerio.app_answers import Failure, Trouble
 from cio_tasks.diagnostics.bounded import start
 
-LONGEST_QUESTION: Final = timedelta(seconds=5)
-"""What one request may take of any budget: healthy ones need a tenth of it."""
 SHARE: Final = 4
-"""One request may take this part of the budget, so that a hanging one leaves time for the others."""
+"""One request may take this part of the budget, so that a hanging one leaves time for the three rounds of others, and
+whoever gives more time waits longer for a slow one."""
 TOO_MANY: Final = "http_429"
 
 T = TypeVar("T")
@@ -49,7 +48,7 @@ class Budget:
     @property
     def for_one(self) -> timedelta:
         """How long a single request may take."""
-        return min(LONGEST_QUESTION, self._total / SHARE)
+        return self._total / SHARE
 
     @property
     def for_pages(self) -> timedelta:

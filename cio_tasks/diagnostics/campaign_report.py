@@ -10,7 +10,7 @@ from cio_tasks.customerio.app_campaigns import Campaign, Metrics, Segment
 from cio_tasks.customerio.app_people import Message
 from cio_tasks.diagnostics.customerio_side import NOT_ASKED
 from cio_tasks.diagnostics.masking import Mask
-from cio_tasks.diagnostics.person_report import PersonReport, got, shown_issues
+from cio_tasks.diagnostics.person_report import PersonReport, got, shown_issues, with_prefix
 from cio_tasks.diagnostics.telling import iso
 from cio_tasks.diagnostics.trigger_history import TriggerHistory
 from cio_tasks.findings import Finding
@@ -113,7 +113,7 @@ class CampaignReport:
             return None
         return [
             {
-                "userId": mask.text(one.to.id or one.to.cio_id or ""),
+                "userId": mask.text(one.to.id or with_prefix(one.to)),
                 "timestamp": iso(one.reached.get("sent") or one.created_at),
                 "status": one.state,
             }

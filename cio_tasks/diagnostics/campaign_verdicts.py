@@ -109,7 +109,9 @@ def _deliveries(report: CampaignReport, name: str, history: TriggerHistory) -> I
         message = (
             f"we delivered {name} {counted(history.delivered_in_week, 'time')} in 7 days, and the campaign sent nothing"
         )
-        yield _medium("sends_nothing", message, "who should have got it? ciosync debug campaign ID --user USER")
+        yield _medium(
+            "sends_nothing", message, f"who should have got it? ciosync debug campaign {report.campaign.id} --user USER"
+        )
 
 
 def _numbers(report: CampaignReport) -> Iterator[Finding]:
@@ -162,9 +164,8 @@ def _membership(report: CampaignReport, person: PersonReport) -> Iterator[Findin
         if wanted and not held & set(wanted):
             numbers = ", ".join(map(str, wanted))
             message = f"this person is in no segment that {what} ({numbers})"
-            yield _high(
-                "not_in_segment", message, "compare the segment's conditions with the profile: ciosync investigate"
-            )
+            what_next = f"compare the segment's conditions with the profile: ciosync investigate {person.handle}"
+            yield _high("not_in_segment", message, what_next)
 
 
 def _event_of(report: CampaignReport, person: PersonReport) -> Iterator[Finding]:
@@ -175,7 +176,7 @@ def _event_of(report: CampaignReport, person: PersonReport) -> Iterator[Finding]
     is_whole = listing is not None and listing.left_out is None
     if is_whole and name.strip() not in {event.name for event in person.events}:
         message = f"this person has no event {name!r} in the last 30 days, which would start it"
-        yield _high("trigger_not_done", message, "did we send it? ciosync investigate USER shows our jobs")
+        yield _high("trigger_not_done", message, f"did we send it? our jobs: ciosync investigate {person.handle}")
 
 
 def _high(code: str, message: str, what_next: str) -> Finding:

@@ -17,7 +17,7 @@ from cio_tasks.customerio.app_people import (
     Who,
 )
 from cio_tasks.diagnostics.budget import Budget
-from cio_tasks.diagnostics.own_side import Kind, OwnSide, Wanted
+from cio_tasks.diagnostics.own_side import CIO_ID, Kind, OwnSide, Wanted
 
 NEWEST_ACTIVITIES: Final = 200
 """So many activities of all types are read; events have a list of their own."""
@@ -115,7 +115,7 @@ def _name(wanted: Wanted, own: OwnSide | Failure) -> Who | Failure:
             detail = "only our database knows whose signup it is"
             return Failure(own.trouble, own.code, f"{detail}: {own.detail}") if isinstance(own, Failure) else NOBODY
         case Kind.CIO_ID:
-            return Who("cio_id", wanted.text.removeprefix("cio_"))
+            return Who("cio_id", wanted.text.removeprefix(CIO_ID))
         case kind:
             return Who("email" if kind is Kind.EMAIL else "id", wanted.text)
 

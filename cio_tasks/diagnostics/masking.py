@@ -18,6 +18,7 @@ from cio_tasks.redaction import (
 SHOWN_BODY: Final = 64_000
 HIDDEN: Final = "••••"
 MASKED: Final = "•••"
+NOT_HIDDEN: Final = re.compile(r"[^•]+")
 ENCODED_ADDRESS: Final = re.compile(r"(?i)[^\s/\"'<>?&=•]+%40[^\s/\"'<>?&=]+")
 SECRET_NAME: Final = re.compile(r"(?i)password|passwd|secret|token|api_?key|authorization|credential|cookie")
 NAME: Final = re.compile(r"(?i)(^|_)((first|last|given|family|full|middle|sur)_?)?name$")
@@ -62,7 +63,7 @@ class Mask:
         if not encoded:
             return self.text(url)
         shown = mask_email(person) if "@" in person else self.text(person)
-        return f"{self.text(before)}/{MASKED.join(quote(part, safe='@') for part in shown.split(MASKED))}{after}"
+        return f"{self.text(before)}/{NOT_HIDDEN.sub(lambda part: quote(part.group(), safe='@'), shown)}{after}"
 
     def headers(self, headers: Mapping[str, str], *, site_id: str | None) -> dict[str, str]:
         """Return headers with the credentials masked, by names in lower case."""

@@ -25,6 +25,8 @@ from cio_tasks.stats import GateState, read_gate
 NEWEST_SIGNUPS: Final = 50
 NEWEST: Final = 50
 """So many attempts, dead letters and webhooks are read of each kind."""
+CIO_ID: Final = "cio_"
+"""What Customer.io's own ids begin with when people write them."""
 NO_DATABASE: Final = Failure(Trouble.NO_KEY, "no_database", "DATABASE_URL is not set")
 
 
@@ -50,7 +52,7 @@ class Wanted(NamedTuple):
         """What it names somebody by; an id may still turn out to be a signup's."""
         if self.kind is not None:
             return self.kind
-        if self.text.startswith("cio_"):
+        if self.text.startswith(CIO_ID):
             return Kind.CIO_ID
         return Kind.EMAIL if "@" in self.text else Kind.ID
 

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 from cio_tasks.customerio.app_answers import Failure, Listing, Trouble
-from cio_tasks.customerio.app_people import Activity, Message, Person, Suppression
+from cio_tasks.customerio.app_people import Activity, Identifiers, Message, Person, Suppression
 from cio_tasks.diagnostics.customerio_side import NOT_ASKED, CustomerioSide
 from cio_tasks.diagnostics.masking import Mask
-from cio_tasks.diagnostics.own_side import OwnSide, Wanted
+from cio_tasks.diagnostics.own_side import CIO_ID, OwnSide, Wanted
 from cio_tasks.diagnostics.telling import DAY, iso
 from cio_tasks.findings import Finding
+from cio_tasks.redaction import redact
 
 SHOWN_EVENTS: Final = 20
 INFERRED: Final = "inferred: a person suppressed in Customer.io has no profile"
@@ -71,6 +73,12 @@ class PersonReport:
         if self.ours is not None and self.ours.customer is not None:
             return str(self.ours.customer.id)
         return self.wanted.text
+
+    @property
+    def handle(self) -> str:
+        """What names them on a command line, quoted, without personal data; `USER` when nothing known does."""
+        theirs = "" if self.profile is None else with_prefix(self.profile.identifiers)
+        return next((quote(name) for name in (self.user_id, theirs) if _is_showable(name)), "USER")
 
     # --- activity ---
 
@@ -227,6 +235,16 @@ class PersonReport:
             if topics is None
             else [{"id": one.id, "name": mask.text(one.name), "subscribed": one.subscribed} for one in topics],
         }
+
+
+def with_prefix(identifiers: Identifiers) -> str:
+    """Return Customer.io's own id as people write it, `cio_…`, or nothing when there is none."""
+    return f"{CIO_ID}{identifiers.cio_id}" if identifiers.cio_id else ""
+
+
+def _is_showable(name: str) -> bool:
+    """Tell whether a name is nobody's address, and no option on a command line."""
+    return bool(name) and redact(name) == name and not name.startswith("-")
 
 
 def shown_issues(findings: list[Finding], mask: Mask) -> list[dict[str, str]]:

@@ -19,7 +19,6 @@ SETTLED: Final = timedelta(minutes=10)
 """After this, what was sent should show; Customer.io names no time."""
 UNDELIVERED: Final = ("dropped", "undeliverable", "failed", "suppressed")
 SHOWN_REASON: Final = 120
-DEBUG_CAMPAIGN: Final = "ciosync debug campaign ID --user USER: what keeps somebody out of a campaign"
 
 
 def judge(report: PersonReport) -> list[Finding]:
@@ -68,7 +67,7 @@ def _identity(report: PersonReport) -> Iterator[Finding]:
 def _email(report: PersonReport) -> Iterator[Finding]:
     if report.profile is not None and report.profile.email is None:
         message = "the profile has no e-mail address: no e-mail can be sent"
-        yield _high("no_email", message, "ciosync debug identify ID -a email=…")
+        yield _high("no_email", message, f"ciosync debug identify {report.handle} -a email=…")
 
 
 # --- what keeps messages away (row Q4) --------------------------------------------------------------------------------
@@ -146,12 +145,13 @@ def _undelivered(report: PersonReport) -> Iterator[Finding]:
 
 
 def _reach(report: PersonReport) -> Iterator[Finding]:
+    what_next = f"what keeps them out of the campaign ID: ciosync debug campaign ID --user {report.handle}"
     segments = got(report.customerio.segments)
     if segments is not None and not segments:
-        yield _low("no_segments", "in no segment: campaigns that choose by segment pass them over", DEBUG_CAMPAIGN)
+        yield _low("no_segments", "in no segment: campaigns that choose by segment pass them over", what_next)
     listing = got(report.customerio.messages)
     if listing is not None and not listing.items and listing.left_out is None:
-        yield _low("no_messages", "no message was made for them in six months", DEBUG_CAMPAIGN)
+        yield _low("no_messages", "no message was made for them in six months", what_next)
 
 
 # --- activity ---------------------------------------------------------------------------------------------------------
@@ -184,7 +184,8 @@ def _events(report: PersonReport) -> Iterator[Finding]:
         message = (
             f"{counted(len(missing), 'event')} of ours not in the activity log ({', '.join(sorted(set(missing)))})"
         )
-        yield _medium("events_missing", f"{message}; {first}", "ciosync debug track ID EVENT --dry-run, then the log")
+        what_next = f"ciosync debug track {report.handle} {missing[0]} --dry-run, then the log"
+        yield _medium("events_missing", f"{message}; {first}", what_next)
     elif not report.events and got(report.customerio.events) is not None:
         message = "no event in 30 days" + ("; the person is identified" if report.profile is not None else "")
         yield _low("no_events", message, "is anything meant to send some? ciosync jobs list")

@@ -50,7 +50,7 @@ class CommandLine:
     def process(self, *arguments: str, stdin: bytes = b"") -> Answer:
         """Run a command line as a process."""
         done = subprocess.run(
-            [CIOSYNC, *arguments], input=stdin, capture_output=True, env=self.environment, timeout=60, check=False
+            [CIOSYNC, *arguments], input=stdin, capture_output=True, env=self.environment, timeout=150, check=False
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 

@@ -225,17 +225,6 @@ def test_answer_that_is_no_json_is_shown_as_it_is(near: CommandLine, fake: FakeC
 
 
 @each_command
-def test_stopped_server_is_worth_another_try(near: CommandLine, fake: FakeCustomerIO, command: tuple[str, ...]) -> None:
-    fake.stop()
-    answer = near.process(*command)
-
-    assert answer.code == 6
-    assert "connection_refused" in answer.err
-    assert_three_lines(answer)
-    assert_private(answer)
-
-
-@each_command
 def test_process_ends_well_and_says_nothing_on_stderr(near: CommandLine, command: tuple[str, ...]) -> None:
     answer = near.process(*command)
 

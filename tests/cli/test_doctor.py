@@ -1,13 +1,10 @@
 """`ciosync doctor`: what is printed, and how the command ends."""
 
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +15,7 @@ from cio_tasks.runtime import Runtime
 from cio_tasks.settings import Settings
 from tests.checking import black_hole, nobody
 from tests.cli.conftest import CIOSYNC, Answer, CommandLine
+from tests.cli.terminal import on_terminal
 from tests.conftest import API_KEY, SITE_ID
 
 DATABASE = "postgresql://SECRETCANARY-user:SECRETCANARY-password@127.0.0.1:{}/SECRETCANARY"
@@ -93,10 +91,10 @@ def test_person_reads_marks_by_title(near: CommandLine) -> None:
 
 
 def test_a_problem_is_told_with_its_fix(near: CommandLine) -> None:
-    answer = near("doctor", "--only", "beat,celery", "--timeout", "0.5")
+    answer = near("doctor", "--only", "beat,celery", "--timeout", "3")
     assert answer.code == 1
-    assert re.search(r"^  \[✗\] no worker .* → celery -A cio_tasks\.celery_app worker$", answer.out, re.MULTILINE)
-    assert re.search(r"^  \[✗\] beat: .* → .*celery -A cio_tasks\.celery_app beat$", answer.out, re.MULTILINE)
+    assert re.search(r"^  \[✗\] no worker .*\n {6}→ celery -A cio_tasks\.celery_app worker$", answer.out, re.MULTILINE)
+    assert re.search(r"^  \[✗\] beat: .*\n {6}→ .*celery -A cio_tasks\.celery_app beat$", answer.out, re.MULTILINE)
     assert answer.out.splitlines()[-1] == "2 failures"
 
 
@@ -167,7 +165,7 @@ def test_when_all_hang_a_process_ends_in_time(near: CommandLine) -> None:
         stores = {"DATABASE_URL": DATABASE.format(port), "REDIS_URL": REDIS.format(port)}
         began = time.monotonic()
         answer = CommandLine({**near.environment, **places, **stores}).process("doctor", "--json")
-    assert time.monotonic() - began < 8, "3.5 s for the checks, the rest is the start of Python on a busy machine"
+    assert time.monotonic() - began < 30, "3.5 s for the checks, the rest is the start of Python on a busy machine"
     failed = {id_ for id_, status in statuses(answer).items() if status == "fail"}
     assert failed == {"database.reachable", "redis.reachable", "customerio.credentials"}
     assert (answer.code, answer.err) == (1, "")
@@ -200,39 +198,19 @@ def test_watching_goes_on_until_it_is_interrupted(near: CommandLine) -> None:
     assert [report["ok"] for report in seen] == [True, True]
 
 
-@pytest.fixture
-def on_terminal(cli: CommandLine) -> Callable[..., str]:
-    """Return what shows a run on a terminal."""
-
-    def run(**environment: str) -> str:
-        ours, theirs = pty.openpty()
-        given = {"TERM": "xterm", "COLUMNS": "200", "PYTHONIOENCODING": "utf-8", **environment}
-        with subprocess.Popen([CIOSYNC, "doctor", "--only", "webhook"], stdout=theirs, env=given) as process:
-            os.close(theirs)
-            shown = b"".join(iter(lambda: _read(ours), b""))
-            process.wait(20)
-        os.close(ours)
-        return shown.decode(errors="replace")
-
-    return run
+def webhook_on_terminal(cli: CommandLine, **environment: str) -> str:
+    return on_terminal(cli, "doctor", "--only", "webhook", stream="stdout", **environment).text
 
 
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # Linux's way to say that the other side is closed
-        return b""
-
-
-def test_a_terminal_is_given_colour(on_terminal: Callable[..., str]) -> None:
-    shown = on_terminal()
+def test_a_terminal_is_given_colour(cli: CommandLine) -> None:
+    shown = webhook_on_terminal(cli)
     assert "\x1b[33m!" in shown
     assert "\x1b[32m✓" in shown
 
 
 @pytest.mark.parametrize("how", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colour_can_be_turned_off(on_terminal: Callable[..., str], how: dict[str, str]) -> None:
-    assert "\x1b" not in on_terminal(**how)
+def test_colour_can_be_turned_off(cli: CommandLine, how: dict[str, str]) -> None:
+    assert "\x1b" not in webhook_on_terminal(cli, **how)
 
 
 def test_what_is_piped_has_no_colour(cli: CommandLine) -> None:

@@ -74,6 +74,23 @@ def test_a_wrong_argument_as_json_is_an_envelope_too(cli: CommandLine) -> None:
     assert (answer.code, answer.fault["code"]) == (Exit.USAGE, "usage")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["investigate", "u1", "--limit", "0"], "invalid value for '--limit': 0 must be from 1 to 10000"),
+        (["network", "--count", "x"], "invalid value for '--count': 'x' is not a whole number"),
+        (["network", "--timeout", "x"], "invalid value for '--timeout': 'x' is not a number"),
+        (["webhook", "listen", "--count", "0"], "invalid value for '--count': 0 must be at least 1"),
+        (["investigate", "a", "b"], "there is no place for b"),
+        (["investigate", "u1", "--id", "--email"], "--id and --email contradict each other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_is_told_in_plain_words(cli: CommandLine, arguments: list[str], told: str) -> None:
+    answer = cli(*arguments)
+    assert (answer.code, answer.err.splitlines()[0]) == (Exit.USAGE, f"error: {told}")
+
+
 def test_a_database_that_is_away_is_worth_another_try_and_its_password_is_not_told(cli: CommandLine) -> None:
     answer = cli("db", "check", "--json", DATABASE_URL=UNREACHABLE)
     assert answer.code == Exit.TRY_AGAIN

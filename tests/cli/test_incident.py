@@ -221,7 +221,7 @@ def test_process_that_learns_nothing_at_all_ends_with_six_and_soon(near: Command
     down = {**near.environment, **away, "DATABASE_URL": "postgresql://user:SECRETCANARY-pw@127.0.0.1:9/db"}
     answer = CommandLine(down).process(*SEVERITY, *QUICK)
 
-    assert (answer.code, answer.out, time.monotonic() - began < 15) == (6, "", True)
+    assert (answer.code, answer.out, time.monotonic() - began < 40) == (6, "", True)
     assert_three_lines(answer)
     assert_private(answer)
 
@@ -231,8 +231,30 @@ def test_customer_io_that_hangs_keeps_nobody_waiting(near: CommandLine, fake: Fa
     began = time.monotonic()
     answer = near(*SEVERITY, "--timeout", "0.5", "--json")
 
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30, "they would hang for a minute"
     assert answer.json["evidence"]["statusPage"]["state"] == "unknown"
+
+
+@pytest.mark.parametrize(("trouble", "code"), [("locked", 6), ("no database", 3)])
+def test_level_that_cannot_be_ruled_out_is_no_success(
+    near: CommandLine, make: Factory, trouble: str, code: int
+) -> None:
+    environment = {"DATABASE_URL": ""} if trouble == "no database" else {}
+    with make.sessions() as session:
+        session.execute(text("LOCK TABLE customerio_sync_attempts"))
+        answer = near(*SEVERITY, *QUICK, "--fail-on", "P2", **environment)
+
+    assert answer.code == code
+    assert "not known whether it is as bad as P2" in answer.err
+    assert_three_lines(answer)
+
+
+def test_level_that_hangs_on_other_evidence_may_be_asked_about(near: CommandLine, make: Factory) -> None:
+    with make.sessions() as session:
+        session.execute(text("LOCK TABLE customerio_webhook_events"))
+        codes = [near(*SEVERITY, *QUICK, "--fail-on", level).code for level in ("P2", "P4")]
+
+    assert codes == [0, 6]
 
 
 # --- the runbooks -----------------------------------------------------------------------------------------------------
@@ -375,17 +397,26 @@ def test_steps_are_listed_without_asking_anybody(cli: CommandLine) -> None:
     assert [*steps(answer)] == ["P4.1", "P4.2", "P4.3", "P4.4", "P4.5"]
 
 
-def test_process_whose_database_is_down_still_takes_the_steps(near: CommandLine) -> None:
+def test_steps_that_are_only_listed_are_a_line_each(cli: CommandLine) -> None:
+    lines = cli(*RUNBOOK, "P4", "--no-check").out.splitlines()
+
+    assert lines[0] == "P4 Webhook trouble"
+    assert lines[1:3] == ["  P4.1 Secret", "  P4.2 Endpoint availability"]
+    assert lines[-1] == "take them: ciosync incident runbook P4"
+
+
+def test_process_whose_database_is_down_leaves_to_a_person_what_it_could_not_read(near: CommandLine) -> None:
     down = {**near.environment, "DATABASE_URL": "postgresql://user:SECRETCANARY-pw@127.0.0.1:9/db"}
     answer = CommandLine(down).process(*RUNBOOK, "P1", "--json")
 
-    assert answer.code == 1
+    assert answer.code == 0
     assert steps(answer) == {
         "P1.1": "pass",
         "P1.2": "pass",
         "P1.3": "pass",
-        "P1.4": "fail",
-        "P1.5": "fail",
+        "P1.4": "human",
+        "P1.5": "human",
         "P1.6": "human",
     }
+    assert step(answer, "P1.4")["next"].endswith("ciosync db check")
     assert_private(answer)

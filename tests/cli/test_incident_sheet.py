@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,6 +54,25 @@ def test_note_holds_the_answers_and_what_was_measured(near: CommandLine, past: P
     assert "first failed attempt: server_error, 503" in note
     assert "bob@" not in note
     assert_private(answer)
+
+
+def test_note_reads_well_where_little_is_known(near: CommandLine) -> None:
+    page = near(*SHEET, *ANSWERS).out
+
+    assert "; began 9:40, after the deploy (as told).\n" in page
+    assert page.count("- 0 of 0 attempts failed in 5 min, 20 make a rate") == 1
+    assert "Next: nothing to do" not in page
+
+
+def test_note_of_an_outage_says_when_it_began_and_ends_each_sentence_once(near: CommandLine, make: Factory) -> None:
+    with make.sessions.begin() as session:
+        closed = {"closed_at": func.now() - 5 * MINUTE, "closed_until": func.now() + 5 * MINUTE, "note": "503s."}
+        session.execute(insert(Gate).values(reason="outage", **closed))
+    page = near(*SHEET, *ANSWERS).out
+
+    assert re.search(r"; began 20[0-9-]+ [0-9:]+ UTC\.\n", page)
+    assert re.search(r"P1\.6 Notify: .*\. Next: tell support", page)
+    assert ".. " not in page
 
 
 def test_answer_of_several_lines_cannot_break_the_page(near: CommandLine) -> None:

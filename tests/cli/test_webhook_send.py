@@ -1,10 +1,7 @@
 import hashlib
 import hmac
 import json
-import os
-import pty
 import re
-import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +12,8 @@ from cio_tasks import webhook_events
 from cio_tasks.customerio.webhooks import read_event
 from cio_tasks.db import Sessions
 from cio_tasks.models import WebhookEvent
-from tests.cli.conftest import CIOSYNC, CommandLine
+from tests.cli.conftest import CommandLine
+from tests.cli.terminal import on_terminal
 from tests.receiver import Receiver
 
 SECRET = "SECRETCANARY-webhook-signing-key"
@@ -140,18 +138,12 @@ def test_this_machine_is_sent_to_at_once(cli: CommandLine, host: str) -> None:
     assert (answer.code, answer.json["failure"]) == (6, "connection_refused")
 
 
-@pytest.mark.parametrize(("reply", "code"), [(b"n\n", 130), (b"y\n", 6)])
-def test_at_a_terminal_a_person_is_asked(cli: CommandLine, reply: bytes, code: int) -> None:
-    terminal, line = pty.openpty()
-    os.write(terminal, reply)
+@pytest.mark.parametrize(("reply", "code", "told"), [("n\n", 130, "nothing was done"), ("y\n", 6, "error: ")])
+def test_at_a_terminal_a_person_is_asked(cli: CommandLine, reply: str, code: int, told: str) -> None:
     arguments = ["webhook", "send", "--body", "body.json", "--to", "http://nowhere.invalid/"]
-    done = subprocess.run(
-        [CIOSYNC, *arguments], env=cli.environment, stdin=line, stderr=line, stdout=subprocess.PIPE, check=False
-    )
-    os.close(line)
-    asked = os.read(terminal, 10_000).decode()
-    os.close(terminal)
-    assert (done.returncode, "Send there? [y/N]" in asked) == (code, True)
+    shown = on_terminal(cli, *arguments, stream="stderr", typed=reply)
+    assert shown.code == code
+    assert shown.text.index("Send there? [y/N]") < shown.text.index(told)
 
 
 def test_another_machine_is_tried_with_yes(cli: CommandLine) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import redis
 
 from cio_tasks.customerio.app_answers import ANSWER_LIMIT, Listing, Trouble
 from cio_tasks.customerio.app_api import WITHIN, AppAPI, AppPace
@@ -13,6 +14,7 @@ from cio_tasks.customerio.pace import Pace
 from cio_tasks.customerio.transport import BODY_LIMIT
 from cio_tasks.fake import FakeCustomerIO, PastActivity, PastMessage, PersonHistory, Segment
 from cio_tasks.settings import Settings
+from tests.eventually import eventually
 from tests.integration.app_client import FREE, connect, failed, got, set_app
 
 U1 = Who("id", "u1")
@@ -110,11 +112,11 @@ def test_unreachable_is_named(fake: FakeCustomerIO, outage: str, code: str) -> N
 
 
 def test_slow_drip_ends_at_the_deadline(fake: FakeCustomerIO) -> None:
-    set_app(fake, drip_seconds_per_byte=0.05)
+    set_app(fake, drip_seconds_per_byte=SHORT / 2)
     started = time.monotonic()
     failure = failed(connect(fake.url, seconds=SHORT).workspaces())
 
-    assert (failure.code, time.monotonic() - started < 3) == ("timeout", True)
+    assert (failure.code, time.monotonic() - started < 15) == ("timeout", True)
 
 
 @pytest.mark.parametrize("knob", ["truncated_json", "not_json"])
@@ -269,12 +271,14 @@ def test_customerio_never_sees_more_than_ten_a_second(fake: FakeCustomerIO, redi
 
 def test_pace_of_the_track_api_is_another(redis_url: str) -> None:
     track, app = Pace(10, redis_url=redis_url), AppPace(redis_url=redis_url)
-    started = time.monotonic()
-    for _ in range(10):
+
+    def turns_and_windows() -> int:
         assert track.wait_for_turn()
         assert app.wait_for_turn()
+        with redis.Redis.from_url(redis_url) as client:
+            return len(list(client.scan_iter()))
 
-    assert time.monotonic() - started < 1
+    eventually(turns_and_windows, lambda windows: windows == 2)  # each is forgotten after a second
 
 
 def test_used_up_pace_is_a_failure_that_may_pass(fake: FakeCustomerIO) -> None:

@@ -89,7 +89,7 @@ def test_when_all_hang_it_ends_all_the_same(near: Settings, fake: FakeCustomerIO
         places = {"customerio_status_url": address, "customerio_app_url": address}
         stores = {"database_url": SecretStr(DATABASE.format(port)), "redis_url": SecretStr(REDIS.format(port))}
         checks = look(changed(near, **places, **stores), seconds=1)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 15
     failed = {id_ for id_, check in checks.items() if check.status is Status.FAIL}
     assert failed == {"database.reachable", "redis.reachable", "customerio.credentials"}
 

@@ -12,7 +12,7 @@ from cio_tasks.checks.clock import judge
 from cio_tasks.checks.database import Server
 from cio_tasks.checks.readings import Trouble
 from cio_tasks.diagnostics.credentials import check_credentials
-from cio_tasks.fake import FakeCustomerIO, Scenario
+from cio_tasks.fake import AppScenario, FakeCustomerIO, Scenario
 from cio_tasks.fake.status_page import StatusScenario
 from cio_tasks.settings import Settings
 from tests.checking import changed, look
@@ -104,6 +104,12 @@ def test_an_app_key_that_is_refused_is_a_failure(near: Settings) -> None:
 def test_an_app_api_that_is_away_is_a_warning(near: Settings) -> None:
     away = changed(near, customerio_app_url="http://127.0.0.1:1")
     assert customerio(away)["customerio.app_key"].status is Status.WARN
+
+
+def test_an_app_api_that_answers_rubbish_is_looked_for_on_the_way_there(near: Settings, fake: FakeCustomerIO) -> None:
+    fake.scenario = Scenario(app=AppScenario(not_json=True))
+    check = customerio(near)["customerio.app_key"]
+    assert (check.status, (check.fix or "").startswith("check CUSTOMERIO_APP_URL")) == (Status.FAIL, True)
 
 
 @pytest.mark.row("Q1")

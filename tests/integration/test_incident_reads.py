@@ -99,6 +99,14 @@ def test_step_that_breaks_or_hangs_is_left_to_a_person(near: Settings, runtime: 
     ]
 
 
+def test_steps_for_which_no_time_is_left_are_for_a_person(near: Settings, runtime: Runtime) -> None:
+    steps = tuple(Step(f"T{number}", "Test", lambda _case: passed("well")) for number in (1, 2))
+    taken = [*take_steps(case_of(near, runtime), Level.P1, altogether=timedelta(0), runbooks={Level.P1: steps})]
+
+    assert [one.result.status for one in taken] == [Status.HUMAN, Status.HUMAN]
+    assert "took all the time" in taken[0].result.evidence
+
+
 def test_addresses_are_masked_before_anybody_shows_them(
     near: Settings, runtime: Runtime, make: Factory, fake: FakeCustomerIO
 ) -> None:

@@ -54,6 +54,7 @@ def test_secret_is_never_shown(mask: Mask, before: str, after: str) -> None:
         ("u_1042", "http://host/api/v1/customers/u_1042/events"),
         ("ada@example.com", "http://host/api/v1/customers/a•••@ex•••.com/events"),
         ("a/b?c", "http://host/api/v1/customers/a%2Fb%3Fc/events"),
+        (f"u/{SECRET}", "http://host/api/v1/customers/u%2F••••/events"),
     ],
 )
 def test_person_in_an_address_is_masked(person: str, shown: str) -> None:

@@ -157,6 +157,13 @@ def test_reasons_name_the_commonest_failure_and_a_new_release() -> None:
     assert verdict.reasons[1:] == ("9 of 10 failures are 429", "release 2026-02 was started 12 min ago")
 
 
+def test_standstill_began_when_the_oldest_job_became_due() -> None:
+    still = replace(WELL, attempts=attempts(0, 0), queue=queue(oldest_due=HOUR, workers=0))
+
+    assert judge(still).since == NOW - HOUR
+    assert judge(replace(still, queue=queue(Reason.OUTAGE, oldest_due=2 * HOUR))).since == NOW - HOUR, "it was closed"
+
+
 def test_since_is_where_the_bad_minutes_began() -> None:
     bad, good, none = Tally(10, 5), Tally(10, 0), Tally()
     found = attempts(100, 15, minutes=(bad, good, bad, none, bad))

@@ -117,7 +117,7 @@ def notify(case: Case) -> Result:
     since = f" since {clock(verdict.since)}" if verdict.since else ""
     level = "" if verdict.level is Level.NONE else f"{verdict.level} "
     waiting = "" if isinstance(queue, Unknown) else f" Waiting, and kept: {counted(queue.stats.pending, 'message')}."
-    text = f"Customer.io sync: {level}{verdict.level.meaning}{since}. {verdict.reasons[0]}.{waiting}"
+    text = f"Customer.io sync: {level}{verdict.level.meaning}{since}. {verdict.reasons[0].rstrip('.')}.{waiting}"
     return human(
         text, "tell support, marketing and who is on call; the note to send along: ciosync incident sheet -o note.md"
     )

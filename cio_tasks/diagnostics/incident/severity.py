@@ -47,13 +47,19 @@ Lines = Iterator[str]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How severe it is, why, what speaks against the next worse level, since when, and what is unknown."""
+    """How severe it is, why, what speaks against worse levels, since when, and what is unknown."""
 
     level: Level
     reasons: tuple[str, ...]
-    why_not_worse: str | None
+    against: Mapping[Level, str]
+    """Against the next worse level; without an incident, against each, the mildest first."""
     since: datetime | None
     unknown: tuple[str, ...]
+
+    @property
+    def why_not_worse(self) -> str | None:
+        """What speaks against worse, in one line; nothing is worse than P1."""
+        return "; ".join(f"not {level}: {facts}" for level, facts in self.against.items()) or None
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -63,11 +69,15 @@ def judge(evidence: Evidence) -> Verdict:
         reasons = tuple(rule(evidence))
         if reasons:
             details = _details(evidence) if level in {Level.P1, Level.P2} else ()
-            return Verdict(
-                level, (*reasons, *details), _why_not_worse(evidence, level), _since(evidence, level), unknown
-            )
+            return Verdict(level, (*reasons, *details), _against(evidence, level), _since(evidence, level), unknown)
     reasons = (NO_RULE, f"not known: {'; '.join(unknown)}") if unknown else (NO_RULE,)
-    return Verdict(Level.NONE, reasons, _why_not_worse(evidence, Level.NONE), None, unknown)
+    return Verdict(Level.NONE, reasons, _against(evidence, Level.NONE), None, unknown)
+
+
+def open_questions(evidence: Evidence, level: Level) -> list[str]:
+    """Return what would have to be known to say that it is not as bad as `level`, or worse, and could not be read."""
+    needed = dict.fromkeys(part for one, parts in DECIDED_BY.items() if one.reaches(level) for part in parts)
+    return [PARTS[part] for part in needed if isinstance(getattr(evidence, part), Unknown)]
 
 
 def _unknown(evidence: Evidence) -> Lines:
@@ -90,6 +100,15 @@ PARTS: Final[Mapping[str, str]] = {
     "mail": "bounces and complaints",
     "webhooks": "webhooks",
 }
+
+
+DECIDED_BY: Final[Mapping[Level, tuple[str, ...]]] = {
+    Level.P1: ("queue", "attempts", "credentials"),
+    Level.P2: ("attempts",),
+    Level.P3: ("mail",),
+    Level.P4: ("webhooks",),
+}
+"""The parts without which a level cannot be ruled out."""
 
 
 # --- P1 ---------------------------------------------------------------------------------------------------------------
@@ -210,6 +229,8 @@ def _since(evidence: Evidence, level: Level) -> datetime | None:
     times: list[datetime] = []
     if level is Level.P1 and isinstance(evidence.queue, Queue):
         times += [one.closed_at for one in evidence.queue.stats.gate.reasons if one.reason in OUTAGES]
+    if level is Level.P1 and any(_standstill(evidence)):
+        times += _due_since(evidence)
     if level in {Level.P1, Level.P2} and isinstance(evidence.attempts, Attempts) and evidence.attempts.since:
         times.append(evidence.attempts.since)
     if level is Level.P4 and isinstance(evidence.webhooks, Webhooks) and evidence.webhooks.last_received_at:
@@ -217,19 +238,17 @@ def _since(evidence: Evidence, level: Level) -> datetime | None:
     return min(times, default=None)
 
 
-def _why_not_worse(evidence: Evidence, level: Level) -> str | None:
+def _due_since(evidence: Evidence) -> Iterator[datetime]:
+    """Yield since when the first of the jobs that nobody takes could have run."""
+    if isinstance(evidence.queue, Queue) and isinstance(evidence.attempts, Attempts):
+        yield evidence.attempts.taken_at - evidence.queue.oldest_due
+
+
+def _against(evidence: Evidence, level: Level) -> dict[Level, str]:
     """Return what speaks against the next worse level; without an incident, against each of them."""
-    order = [one for one in Level if one is not Level.NONE]
-    if level is Level.NONE:
-        return "; ".join(f"not {one}: {_against(evidence, one)}" for one in reversed(order))
-    if level is Level.P1:
-        return None
-    worse = order[order.index(level) - 1]
-    return f"not {worse}: {_against(evidence, worse)}"
-
-
-def _against(evidence: Evidence, level: Level) -> str:
-    return ", ".join(AGAINST[level](evidence))
+    worse = [one for one in reversed(Level) if one.reaches(level) and one is not level]
+    told = worse if level is Level.NONE else worse[:1]
+    return {one: ", ".join(AGAINST[one](evidence)) for one in told}
 
 
 def _against_outage(evidence: Evidence) -> Lines:

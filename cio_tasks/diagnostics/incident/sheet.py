@@ -12,7 +12,7 @@ from cio_tasks.diagnostics.incident.picture import clock, spark
 from cio_tasks.diagnostics.incident.runbook import shown_runbook
 from cio_tasks.diagnostics.incident.severity import AGAINST, Verdict
 from cio_tasks.diagnostics.incident.shapes import shown_verdict
-from cio_tasks.diagnostics.incident.steps import Case, Taken
+from cio_tasks.diagnostics.incident.steps import NOTHING, Case, Taken
 from cio_tasks.diagnostics.incident.stored import read_now
 from cio_tasks.diagnostics.telling import iso
 
@@ -85,13 +85,13 @@ def markdown(note: Note) -> str:
     level = note.verdict.level
     parts = [
         f"# Incident {level}: {level.meaning}",
-        f"Written {clock(note.written_at)}; began {clock(note.verdict.since) or 'at an unknown time'}.",
+        f"Written {clock(note.written_at)}; began {_beginning(note)}.",
         *_answers(note.answers),
         "## Severity",
         _bullets(note.verdict.reasons),
         *([f"Not worse: {note.verdict.why_not_worse}"] if note.verdict.why_not_worse else []),
         "## Evidence",
-        _bullets(_evidence(note.evidence)),
+        _bullets(dict.fromkeys(_evidence(note.evidence))),
         "## Runbook",
         _bullets(_step(taken) for taken in note.taken) if note.taken else "No runbook is called for.",
         "## Timeline",
@@ -100,6 +100,12 @@ def markdown(note: Note) -> str:
         "```sh\n" + "\n".join(note.commands) + "\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _beginning(note: Note) -> str:
+    """Return since when it has been so: as measured, else in the words of the person who was asked."""
+    told = note.answers.get("J3", "").rstrip(" .")
+    return clock(note.verdict.since) or (f"{told} (as told)" if told else "at an unknown time")
 
 
 def _answers(answers: Mapping[str, str]) -> Iterator[str]:
@@ -125,7 +131,8 @@ def _evidence(evidence: Evidence) -> Iterator[str]:
 
 def _step(taken: Taken) -> str:
     result = taken.result
-    return f"{MARKS[result.status]} {taken.step.id} {taken.step.title}: {result.evidence}. Next: {result.next}"
+    seen = f"{MARKS[result.status]} {taken.step.id} {taken.step.title}: {result.evidence.rstrip('.')}."
+    return seen if result.next == NOTHING else f"{seen} Next: {result.next}"
 
 
 def _timeline(moments: tuple[Moment, ...] | Unknown) -> str:

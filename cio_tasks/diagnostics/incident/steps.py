@@ -17,6 +17,8 @@ from cio_tasks.settings import Settings
 NOTHING: Final = "nothing to do"
 LONGEST: Final = timedelta(seconds=30)
 """What one step may take, all its questions together."""
+ALTOGETHER: Final = timedelta(seconds=60)
+"""What the steps of a runbook may take, one after the other: whoever waits for it has an incident."""
 
 T = TypeVar("T")
 
@@ -100,7 +102,7 @@ def human(evidence: str, what_next: str) -> Result:
 
 
 def unread(part: Unknown) -> Result:
-    """Return what a part that could not be read means: without the database nothing works; else a person has to look."""
+    """Return what a part that could not be read means: nothing is known to be broken, so a person has to look."""
     if part.code == UNREACHABLE:
-        return failed(part.detail, "is it running, and is DATABASE_URL right? ciosync db check")
+        return human(f"not known: {part.detail}", "is it running, and is DATABASE_URL right? ciosync db check")
     return human(f"not known: {part.detail}", "look again: ciosync incident runbook; or ciosync doctor")
