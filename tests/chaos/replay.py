@@ -54,9 +54,9 @@ def _play(attempts: Sequence[Attempt], audit: Sequence[Audit]) -> State:
     if not audit or audit[0].action != "enqueued":
         raise Contradiction("its audit does not begin with its being enqueued")
     state = State()
-    requeues = sorted(_applied_at(entry, attempts) for entry in audit if entry.action in REQUEUES)
+    requeues = sorted((entry for entry in audit if entry.action in REQUEUES), key=lambda entry: entry.id)
     for attempt in sorted(attempts, key=lambda attempt: attempt.token):
-        while requeues and requeues[0] < attempt.finished_at:
+        while requeues and requeues[0].at < attempt.finished_at and _begins_at(requeues[0], state):
             state = State()
             requeues.pop(0)
         if state.status != "pending":
@@ -64,13 +64,16 @@ def _play(attempts: Sequence[Attempt], audit: Sequence[Audit]) -> State:
         if attempt.retry != state.count:
             raise Contradiction(f"token {attempt.token} was retry {attempt.retry}, and {state.count} were used")
         state = _after(attempt, audit)
-    return State() if requeues else state
+    for entry in requeues:
+        if not _begins_at(entry, state):
+            raise Contradiction(f"{entry.action} found it {entry.details}, and it was {state}")
+        state = State()
+    return state
 
 
-def _applied_at(entry: Audit, attempts: Sequence[Attempt]) -> float:
-    """Return when a requeueing took effect: one that began while the job was being delivered waited for that to end."""
-    during = [attempt.finished_at for attempt in attempts if attempt.started_at <= entry.at <= attempt.finished_at]
-    return max([entry.at, *during])
+def _begins_at(requeue: Audit, state: State) -> bool:
+    """Tell whether a requeueing met this state. Its time is that of its transaction, which may have had to wait."""
+    return (requeue.details.get("from"), requeue.details.get("attemptCountBefore")) == (state.status, state.count)
 
 
 def _after(attempt: Attempt, audit: Sequence[Audit]) -> State:

@@ -40,6 +40,11 @@ def audit(action: str, at: float, **facts: Any) -> Audit:
     return Audit(**{"id": 1, "at": at, "action": action, "job_id": "j1", **facts})
 
 
+def found(status: str, count: int = 0) -> dict[str, Any]:
+    """What the audit of a requeueing says of the job before."""
+    return {"from": status, "attemptCountBefore": count}
+
+
 def sent(seq: int = 1, at: float = 10.5, **facts: Any) -> Sent:
     known = {"signup_id": "s1", "phase": "initial", "event_id": "E1", "timestamp": 5, "attributes": {"signup_id": "s1"}}
     return Sent(**{**known, "seq": seq, "at": at, **facts})
@@ -200,7 +205,11 @@ def test_a_correction_may_have_an_id_of_its_own() -> None:
     run = good_run()
     newer = sent(3, 30.5, phase="enriched", event_id="E3", timestamp=7, attributes={**SLIP, "bet_amount": 99.0})
     again = attempt(2, job_id="j2", started_at=30.0, finished_at=31.0)
-    entries = [*run.audit, audit("reset", 25, job_id="j2"), audit("customerio_synced", 31, job_id="j2")]
+    entries = [
+        *run.audit,
+        audit("reset", 25, job_id="j2", details=found("completed")),
+        audit("customerio_synced", 31, job_id="j2"),
+    ]
     changed: dict[str, Any] = {
         "signups": [replace(run.signups[0], extraction_version=2, bet_amount=99.0)],
         "jobs": [run.jobs[0], replace(run.jobs[1], claim_token=2)],
@@ -237,16 +246,19 @@ def test_halves_of_a_refused_batch_need_no_other_cause() -> None:
         lambda run: replace(run, attempts=run.attempts[1:]),
         lambda run: replace(run, attempts=[replace(run.attempts[0], retry=2), run.attempts[1]]),
         lambda run: replace(with_job(run, claim_token=2), attempts=[*run.attempts, attempt(2)]),
+        lambda run: replace(run, audit=[*run.audit, audit("manual_retry", 40, details=found("failed"))]),
     ],
-    ids=["count", "token", "no_end", "no_start", "no_attempt", "retry", "delivered_twice"],
+    ids=["count", "token", "no_end", "no_start", "no_attempt", "retry", "delivered_twice", "never_failed"],
 )
 def test_a_record_that_does_not_lead_to_the_present_is_found(change: Callable[[Evidence], Evidence]) -> None:
     assert Kind.REPLAY in kinds(change(good_run()))
 
 
-def test_a_requeueing_that_waited_for_the_delivery_comes_after_it() -> None:
+@pytest.mark.parametrize("began", [9.5, 10.5], ids=["before the claim", "after it"])
+def test_a_requeueing_that_waited_for_the_delivery_comes_after_it(began: float) -> None:
     run = retried("rejected")
-    entries = [*run.audit, audit("customerio_sync_failed", 11), audit("manual_retry", 10.5)]
+    requeued = audit("manual_retry", began, details=found("failed"))
+    entries = [*run.audit, audit("customerio_sync_failed", 11), requeued]
     jobs = [replace(run.jobs[0], attempt_count=0), run.jobs[1]]
     attempts = [run.attempts[0], replace(run.attempts[1], retry=0), run.attempts[2]]
     assert check(replace(run, audit=entries, jobs=jobs, attempts=attempts)).is_good
