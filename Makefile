@@ -29,8 +29,8 @@ demo: $(STAMP) ## run everything on this machine: Postgres, Valkey, a stand-in C
 dev: $(STAMP) ## the same processes as the demo with your .env, restarted when the code changes
 	@$(BIN)/ciosync dev $(ARGS)
 
-test: $(STAMP) ## all tests (ARGS="-k name" for some, ARGS="-n 2" for two processes)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## all tests, in two processes (ARGS="-k name" for some, ARGS="-n 0" for one process)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contracts, spelling, compose file
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """One worker, one beat, one API, one Customer.io: what nobody can see from inside a process."""
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import cast
 
@@ -34,12 +35,17 @@ def test_a_signup_and_its_extraction_reach_customerio(system: System) -> None:
 
 @pytest.mark.row("F3", "B6", "B7")
 def test_a_failing_delivery_is_retried_by_celery_and_succeeds(system: System) -> None:
-    system.submit("ada+500x3@example.com")
-    eventually(lambda: unfinished(system) == 0, seconds=30)
-    rows = Factory(system.sessions)
-    [job] = rows.all(SyncJob)
-    assert (job.status, job.attempt_count) == (JobStatus.COMPLETED, 3)
-    assert "Retry in" in worker_log(system)
+    numbers = count()
+
+    def deliver_another() -> str:
+        """With one of them the sweep may be quicker."""
+        system.submit(f"ada{next(numbers)}+500x3@example.com")
+        eventually(lambda: unfinished(system) == 0, seconds=30)
+        return worker_log(system)
+
+    eventually(deliver_another, lambda log: "Retry in" in log)
+    jobs = Factory(system.sessions).all(SyncJob)
+    assert {(job.status, job.attempt_count) for job in jobs} == {(JobStatus.COMPLETED, 3)}
 
 
 def test_wiping_redis_under_load_loses_nothing(system: System) -> None:

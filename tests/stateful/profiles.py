@@ -4,7 +4,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-PROFILES: Final = {"stateful": (60, 40), "thorough": (3_000, 120)}
+PROFILES: Final = {"stateful": (40, 40), "thorough": (3_000, 120)}
 """How many examples, and of how many steps."""
 LONGEST: Final = 900
 """Seconds that a machine may run: a thorough one on a database takes hours, the usual one about a minute."""
