@@ -1,4 +1,4 @@
-"""A report of the checks on a terminal: by title, a mark before each check and its fix below it."""
+"""A report of the checks on a terminal: by title, a mark before each check and its fix behind it."""
 
 import sys
 from collections.abc import Iterator
@@ -6,11 +6,13 @@ from datetime import timedelta
 from itertools import groupby
 from typing import Final
 
+import click
+
 from cio_tasks.checks import Check, Group, Report, Status
 from cio_tasks.checks.running import run_checks
 from cio_tasks.checks.spans import many
 from cio_tasks.cli.colour import BAD, GOOD, ODD, PLAIN, paint
-from cio_tasks.cli.output import Output, say
+from cio_tasks.cli.output import Output, say, with_next
 from cio_tasks.settings import Settings
 
 TITLES: Final = {
@@ -31,7 +33,7 @@ MARKS: Final = {Status.OK: "✓", Status.WARN: "!", Status.FAIL: "✗", Status.S
 PLAIN_MARKS: Final = {Status.OK: "ok", Status.WARN: "!", Status.FAIL: "FAIL", Status.SKIP: "-"}
 """For a terminal that cannot show the others, which would all become the same one."""
 STYLES: Final = {Status.OK: GOOD, Status.WARN: ODD, Status.FAIL: BAD, Status.SKIP: PLAIN}
-UNDER_MESSAGE: Final = "      "
+MESSAGE_WIDTH: Final = 56
 
 
 def examine(
@@ -58,9 +60,11 @@ def _lines(report: Report, settings: Settings) -> Iterator[str]:
 
 def _check_lines(check: Check) -> Iterator[str]:
     message = f"{check.group}: {check.message}" if check.group in NAMED else check.message
-    yield f"  [{paint(_marks()[check.status], STYLES[check.status])}] {message}"
+    marked = f"  [{paint(_marks()[check.status], STYLES[check.status])}] "
     if check.fix:
-        yield f"{UNDER_MESSAGE}→ {check.fix}"
+        yield from with_next(f"{marked}{message:<{MESSAGE_WIDTH}}", check.fix, indent=len(click.unstyle(marked)))
+    else:
+        yield f"{marked}{message}"
 
 
 def _marks() -> dict[Status, str]:

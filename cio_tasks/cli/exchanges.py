@@ -9,7 +9,7 @@ from typing import Any, Final
 from cio_tasks.cli.colour import SEVERITIES, paint
 from cio_tasks.cli.faults import Exit, Fault
 from cio_tasks.cli.latency import in_ms, picture
-from cio_tasks.cli.output import GAP
+from cio_tasks.cli.output import GAP, with_next
 from cio_tasks.customerio.transport import Reply
 from cio_tasks.diagnostics.masking import Mask
 from cio_tasks.diagnostics.requests import INVALID_INPUT, Exchange
@@ -126,10 +126,10 @@ def _reply_lines(reply: Reply, response: dict[str, Any]) -> Iterator[str]:
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
-    """Yield each finding, and on the next line what to do about it."""
+    """Yield each finding with what to do about it."""
     for finding in findings:
-        yield f"{paint(MARKS[finding.severity], SEVERITIES[finding.severity])} {finding.message}"
-        yield f"{GAP}→ {finding.next}"
+        marked = f"{paint(MARKS[finding.severity], SEVERITIES[finding.severity])} {finding.message}"
+        yield from with_next(marked, finding.next, indent=len(GAP))
 
 
 def one_line(text: str) -> str:

@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final, TypeVar
 
@@ -49,6 +50,16 @@ def align(rows: Iterable[Sequence[object]]) -> list[str]:
     cells = [["-" if cell is None else str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def with_next(line: str, step: str, *, indent: int) -> Iterator[str]:
+    """Yield a line with what to do about it: behind it, or below it where a terminal is too narrow for both."""
+    together = f"{line}{GAP}→ {step}"
+    if not sys.stdout.isatty() or len(click.unstyle(together)) <= shutil.get_terminal_size().columns:
+        yield together
+    else:
+        yield line.rstrip()
+        yield f"{'':<{indent}}→ {step}"
 
 
 def keep_streams_quiet() -> None:

@@ -9,7 +9,7 @@ from cio_tasks.cli.colour import SEVERITIES, paint
 from cio_tasks.cli.config import load_settings
 from cio_tasks.cli.exchanges import one_line
 from cio_tasks.cli.faults import CommandFailed, Exit, Fault
-from cio_tasks.cli.output import GAP, Output
+from cio_tasks.cli.output import GAP, Output, with_next
 from cio_tasks.cli.progress import working
 from cio_tasks.cli.timeline import draw
 from cio_tasks.customerio.app_answers import Failure, Trouble
@@ -236,15 +236,15 @@ def _reports(ours: OwnSide) -> Iterator[str]:
 
 
 def issue_lines(findings: list[Finding], mask: Mask) -> Iterator[str]:
-    """Yield the findings under a heading, each with what to do next on a line of its own."""
+    """Yield the findings under a heading, each with what to do next."""
     if not findings:
         yield NOTHING_WRONG
         return
     yield "issues"
     for finding in findings:
         severity = paint(f"{finding.severity.value.upper():<{SEVERITY_WIDTH}}", SEVERITIES[finding.severity])
-        yield f"{GAP}{severity}{one_line(mask.text(finding.message))}"
-        yield f"{GAP}{'':<{SEVERITY_WIDTH}}→ {one_line(mask.text(finding.next))}"
+        line, step = f"{GAP}{severity}{one_line(mask.text(finding.message))}", one_line(mask.text(finding.next))
+        yield from with_next(line, step, indent=len(GAP) + SEVERITY_WIDTH)
 
 
 def missing_lines(unavailable: Iterable[tuple[str, Failure]]) -> Iterator[str]:

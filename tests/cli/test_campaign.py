@@ -65,8 +65,7 @@ def test_person_reads_state_trigger_audience_and_what_next(near: CommandLine) ->
     assert "audience  at most 1 · segment 7 'Bettors': 1\n" in running
     assert "7 days    sent 1 · delivered 1 · opened 0 · bounced 0 · failed 0 · spammed 0\n" in running
     assert (
-        "  HIGH    the campaign is not active, its state is draft; it never was: it sends nothing\n          → start it"
-        in draft
+        "  HIGH    the campaign is not active, its state is draft; it never was: it sends nothing  → start it" in draft
     )
     assert "did you mean 'signup_submitted'?" in draft
 

@@ -83,7 +83,7 @@ def test_person_reads_who_what_when_and_what_next(near: CommandLine, fake: FakeC
     )
     assert "activity   last identify 26 h ago · last event bought 26 h ago · 0 events in 24 h" in out
     assert "delivery   sent 1 · delivered 0 · opened 0 · bounced 1 · complaints 0 · suppressed no" in out
-    assert re.search(r"^  MEDIUM  1 bounce, the last 29 h ago .+\n {10}→ check the address", out, re.MULTILINE)
+    assert re.search(r"^  MEDIUM  1 bounce, the last 29 h ago .+  → check the address", out, re.MULTILINE)
     assert re.search(r"^  LOW     the profile was not updated for 24 h", out, re.MULTILINE)
 
 

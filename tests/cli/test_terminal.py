@@ -1,5 +1,6 @@
 """What people get on a terminal, and nobody else: colour, and that something is going on."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -51,6 +52,13 @@ def test_colour_is_left_out_where_it_is_not_wanted(near: CommandLine, how: dict[
 
     assert "HIGH    the profile has no e-mail address" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(("columns", "between"), [("60", r"\r?\n {10}→ "), ("400", "  → ")])
+def test_next_step_goes_below_where_the_terminal_is_narrow(near: CommandLine, columns: str, between: str) -> None:
+    shown = on_terminal(near, *INVESTIGATE, stream="stdout", COLUMNS=columns, NO_COLOR="1").text
+
+    assert re.search(rf"HIGH    the profile has no e-mail address[^→]*{between}", shown)
 
 
 def test_pipe_gets_no_colour(near: CommandLine) -> None:
