@@ -16,7 +16,7 @@ from tests.chaos.system import Shape, System
 MOST_AT_ONCE: Final = 3
 TICK_SECONDS: Final = 0.05
 LONGEST_PAUSE: Final = 0.6
-TURNS: Final = 4
+TURNS: Final = 12
 """How often an attack that found nobody is put back into the deck."""
 CALM_SECONDS: Final = (1.0, 5.0)
 """How long nothing is broken between two waves of a storm."""
