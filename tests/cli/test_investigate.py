@@ -245,7 +245,7 @@ def test_user_of_any_letters_is_only_looked_up(near: CommandLine, fake: FakeCust
 
 def test_ten_thousand_activities_end_in_time(near: CommandLine, fake: FakeCustomerIO) -> None:
     give(fake, activities=(PastActivity(name="bet", count=10_000, every=timedelta(seconds=5)),))
-    answer = near("investigate", "u_1042", "--within", "6", "--limit", "10000")
+    answer = near("investigate", "u_1042", "--within", "12", "--limit", "10000")
     said = r"at least [0-9,]+ events in 24 h · only the newest [0-9,]+ events were read \((time|rate_limited|unreachable)\)"
 
     assert answer.code == 0
